@@ -1,0 +1,139 @@
+"""`Config`: what an operator may set, one frozen record per room, read from one TOML file."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from skilld.core.toml_record import read_toml
+
+_UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
+
+
+def parse_bytes(value: Any) -> int:  # Any: straight from TOML or the command line
+    """An amount of memory: an integer of bytes, or text such as "512MiB".
+
+    Raises:
+        ValueError: neither of these.
+    """
+    if isinstance(value, int):
+        return value
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(B|KiB|MiB|GiB)", str(value))
+    if match is None:
+        raise ValueError(f'{value!r} is not an amount of memory; write for instance "512MiB"')
+    return int(float(match[1]) * _UNITS[match[2]])
+
+
+Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+
+
+def default_socket_path() -> Path:
+    """Where the daemon listens and clients look when nobody says otherwise."""
+    if from_environment := os.environ.get("SKILLD_SOCKET"):
+        return Path(from_environment)
+    runtime_dir = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime_dir is None:
+        runtime_dir = "/run" if os.geteuid() == 0 else str(Path.home() / ".local/state")
+    return Path(runtime_dir) / "skilld" / "skilld.sock"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class MemoryConfig(_Record):
+    """Of the KV ledger.
+
+    Attributes:
+        kv_budget_bytes: cache memory of all engines together.
+    """
+
+    kv_budget_bytes: Bytes = Field(default=512 << 20, gt=0)
+
+
+class EngineConfig(_Record):
+    """How engines run.
+
+    Attributes:
+        num_threads: of the vendor runtime; 0 takes every core this process may use.
+        mode: "fast", or "parity" for f32 arithmetic that does not depend on batching.
+        max_num_seqs: most sequences of one batch.
+        max_num_batched_tokens: most new tokens of one step.
+        max_queued: most waiting calls per engine.
+    """
+
+    num_threads: int = Field(default=0, ge=0)
+    mode: Literal["fast", "parity"] = "fast"
+    max_num_seqs: int = Field(default=16, ge=1, le=256)
+    max_num_batched_tokens: int = Field(default=512, ge=1, le=65536)
+    max_queued: int = Field(default=64, ge=1)
+
+
+class TlsConfig(_Record):
+    """PEM files of the TCP listener.
+
+    Attributes:
+        certificate_chain: of the server.
+        private_key: of the server.
+        client_ca: when set, clients must present a certificate it signed.
+    """
+
+    certificate_chain: Path
+    private_key: Path
+    client_ca: Path | None = None
+
+
+class GrpcConfig(_Record):
+    """Of the gRPC transport.
+
+    Attributes:
+        socket_path: unix socket; None for none.
+        tcp: "host:port"; None for none. Port 0 takes a free one.
+        tls: required for a host that is not loopback.
+        allow_plaintext_on_network: serve a network interface without TLS all the same.
+        max_message_bytes: largest message accepted.
+        max_concurrent_calls: RPCs in flight before new ones are refused.
+        drain_timeout_s: how long a shutdown waits for calls in flight.
+    """
+
+    socket_path: Path | None = None
+    tcp: str | None = None
+    tls: TlsConfig | None = None
+    allow_plaintext_on_network: bool = False
+    max_message_bytes: Bytes = Field(default=1 << 20, ge=1024)
+    max_concurrent_calls: int = Field(default=256, ge=1)
+    drain_timeout_s: float = Field(default=5.0, ge=0.0)
+
+
+class LogConfig(_Record):
+    """Of the log on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["text", "json"] = "text"
+
+
+class Config(_Record):
+    """Everything `skilld serve` needs.
+
+    Attributes:
+        engines: engine folders, or folders that hold some.
+    """
+
+    engines: tuple[Path, ...] = ()
+    memory: MemoryConfig = MemoryConfig()
+    engine: EngineConfig = EngineConfig()
+    grpc: GrpcConfig = GrpcConfig()
+    log: LogConfig = LogConfig()
+
+
+def read_config(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises:
+        ArtefactError: reason BAD_CONFIG; names the file and the key.
+    """
+    return read_toml(path, Config, reason="BAD_CONFIG")

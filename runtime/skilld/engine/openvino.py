@@ -1,0 +1,352 @@
+"""`OpenVINOEngine`: a decoder on the CPU, with block tables and cache tensors as plain inputs.
+
+Life of a load:
+1. Check the files against the manifest, read the graph as the builder exported it.
+2. The paged-attention transformation replaces its hidden state by cache inputs.
+3. A `Gather` before the vocabulary projection, so that a prefill of 512 tokens computes one row
+   of logits and not 512.
+4. Compile with every property that decides an answer set by us, not by the machine.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from skilld.core.batch import Batch
+from skilld.core.errors import ArtefactError, EngineError
+from skilld.core.manifest import EngineManifest, read_manifest, verify_files
+from skilld.engine.base import CacheSpec, Mode, StepOutput
+from skilld.engine.no_egress import openvino as ov
+from skilld.engine.no_egress import paged_attention_transformation
+
+MODEL_FILE: Final = "model.xml"
+
+# By token, not by channel: a cached key then does not depend on how its block was filled.
+_PROPERTIES: Final[Mapping[Mode, Mapping[str, Any]]] = {
+    Mode.FAST: {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "KV_CACHE_PRECISION": "u8",
+        "KEY_CACHE_QUANT_MODE": "BY_TOKEN",
+    },
+    Mode.PARITY: {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "KV_CACHE_PRECISION": "f32",
+        "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
+    },
+}
+_CACHE_KINDS: Final[Mapping[str, Literal["kv", "state"]]] = {
+    "key_cache": "kv",
+    "value_cache": "kv",
+    "conv_state_table": "state",
+    "selective_ssm_state_table": "state",
+}
+_GATHER_INPUT: Final = "sampled_tokens_indices"
+_STATE_INPUTS: Final = (
+    "la.block_indices",
+    "la.block_indices_begins",
+    "la.past_lens",
+    "la.cache_interval",
+)
+_STEP_INPUTS: Final = (
+    "input_ids",
+    "position_ids",
+    "past_lens",
+    "subsequence_begins",
+    "block_indices",
+    "block_indices_begins",
+    "max_context_len",
+    _GATHER_INPUT,
+)
+# What may stand between the vocabulary projection and the logits: element-wise, row by row.
+_ROWWISE_OPS: Final = frozenset({"Add", "Convert", "Divide", "Multiply", "Tanh"})
+_BLOCK_AXIS: Final = 2
+_MAX_KEPT_SIZES: Final = 64
+
+
+class OpenVINOEngine:
+    """See the module docstring; the interface is `skilld.engine.base.Engine`.
+
+    Attributes:
+        manifest: of the loaded engine folder.
+    """
+
+    def __init__(
+        self,
+        engine_dir: Path,
+        *,
+        num_threads: int,
+        mode: Mode = Mode.FAST,
+    ) -> None:
+        """Load and compile an engine folder.
+
+        Args:
+            engine_dir: as written by `skilld build`.
+            num_threads: CPU threads one step uses.
+            mode: fast (serving) or parity (exact).
+
+        Raises:
+            ArtefactError: the manifest is broken, a file does not match its digest, or the
+                graph is not one this runtime can page.
+        """
+        self.manifest: EngineManifest = read_manifest(engine_dir)
+        verify_files(engine_dir, self.manifest)
+        path = engine_dir / MODEL_FILE
+        try:
+            core = ov.Core()
+            model = core.read_model(path)
+            paged_attention_transformation(model)
+            _gather_before_vocabulary(model, path)
+            compiled = core.compile_model(
+                model,
+                "CPU",
+                {
+                    **_PROPERTIES[mode],
+                    "PERFORMANCE_HINT": "LATENCY",
+                    "INFERENCE_NUM_THREADS": num_threads,
+                },
+            )
+        except RuntimeError as error:
+            raise ArtefactError(
+                f"cannot be compiled: {_first_line(error)}",
+                path=path,
+                hint="build the engine again with this version of openvino",
+                reason="BAD_ENGINE",
+            ) from error
+        self._specs = _cache_specs(compiled, path)
+        self._block_tokens = _block_tokens(compiled, path)
+        self._has_state = any(spec.kind == "state" for spec in self._specs)
+        self._num_blocks = {"kv": 0, "state": 0}
+        self._bound: list[tuple[npt.NDArray[np.generic], Any]] = []
+        self._request: Any = compiled.create_infer_request()
+        self._inputs = {
+            name: _StepInput(self._request, compiled.input(name))
+            for name in _STEP_INPUTS + (_STATE_INPUTS if self._has_state else ())
+        }
+
+    @property
+    def block_tokens(self) -> int:
+        """Tokens per KV block."""
+        return self._block_tokens
+
+    @property
+    def cache_specs(self) -> tuple[CacheSpec, ...]:
+        """The cache tensors to bind, as the compiled model wants them."""
+        return self._specs
+
+    def bind(self, arrays: Mapping[str, npt.NDArray[np.generic]]) -> None:
+        """Use these arrays as cache memory; see `Engine.bind`.
+
+        Raises:
+            EngineError: an array is missing or has the wrong type, shape or layout.
+        """
+        bound = []
+        num_blocks: dict[str, set[int]] = {"kv": set(), "state": set()}
+        for spec in self._specs:
+            array = arrays.get(spec.name)
+            if array is None:
+                raise EngineError(f"no array given for cache tensor {spec.name!r}")
+            if (
+                array.dtype != spec.dtype
+                or array.shape[1:] != spec.block_shape
+                or not array.flags.c_contiguous
+            ):
+                raise EngineError(
+                    f"cache tensor {spec.name!r} wants a contiguous {spec.dtype} array of shape "
+                    f"[N, {', '.join(map(str, spec.block_shape))}], got {array.dtype} "
+                    f"{list(array.shape)}"
+                )
+            num_blocks[spec.kind].add(array.shape[0])
+            bound.append((array, ov.Tensor(array, shared_memory=True)))
+        for kind, counts in num_blocks.items():
+            if len(counts) > 1:
+                raise EngineError(f"{kind} cache tensors differ in their number of blocks")
+            self._num_blocks[kind] = counts.pop() if counts else 0
+        for spec, (_, tensor) in zip(self._specs, bound, strict=True):
+            self._request.set_tensor(spec.name, tensor)
+        # The runtime keeps no reference to the memory behind a shared tensor, so we must.
+        self._bound = bound
+
+    def step(self, batch: Batch) -> StepOutput:
+        """Compute one ragged batch; see `Engine.step`.
+
+        Raises:
+            EngineError: a row does not fit its blocks, or the runtime failed.
+        """
+        started_ns = time.perf_counter_ns()
+        num_logits = self._fill(batch)
+        try:
+            self._request.infer()
+        except RuntimeError as error:
+            raise EngineError(
+                f"engine {self.manifest.name!r}: a step failed: {_first_line(error)}"
+            ) from error
+        logits = self._request.get_output_tensor(0).data
+        return StepOutput(
+            logits=logits.reshape(-1, logits.shape[-1])[:num_logits],
+            step_ms=(time.perf_counter_ns() - started_ns) / 1e6,
+        )
+
+    def close(self) -> None:
+        """Release the model and every reference to bound arrays."""
+        self._inputs = {}
+        self._request = None
+        self._bound = []
+
+    def _fill(self, batch: Batch) -> int:
+        """Write the step inputs of a batch; returns how many rows of logits it wants."""
+        token_ids: list[int] = []
+        positions: list[int] = []
+        past_lens: list[int] = []
+        begins = [0]
+        block_ids: list[int] = []
+        block_begins = [0]
+        wanted: list[int] = []
+        max_context_len = 0
+        for row in batch.rows:
+            past_len, num_new = row.past_len, len(row.token_ids)
+            context_len = past_len + num_new
+            num_blocks = -(-context_len // self._block_tokens)
+            if num_blocks > len(row.block_ids) or not 0 <= row.num_logits <= num_new:
+                raise EngineError(
+                    f"request {row.request_id!r}: {context_len} tokens and {row.num_logits} "
+                    f"logits do not fit {len(row.block_ids)} blocks and {num_new} new tokens"
+                )
+            token_ids += row.token_ids
+            positions += range(past_len, context_len)
+            past_lens.append(past_len)
+            end = begins[-1] + num_new
+            begins.append(end)
+            block_ids += row.block_ids[:num_blocks]
+            block_begins.append(block_begins[-1] + num_blocks)
+            wanted += range(end - row.num_logits, end)
+            max_context_len = max(max_context_len, context_len)
+        # An index outside the bound memory would be read and written without a word.
+        self._check_range(block_ids, self._num_blocks["kv"], what="KV block")
+        self._check_range(token_ids, self.manifest.vocabulary.size, what="token")
+        fill = self._inputs
+        fill["input_ids"].set(token_ids)
+        fill["position_ids"].set(positions)
+        fill["past_lens"].set(past_lens)
+        fill["subsequence_begins"].set(begins)
+        fill["block_indices"].set(block_ids)
+        fill["block_indices_begins"].set(block_begins)
+        fill["max_context_len"].set(max_context_len)
+        # The projection cannot take zero rows: compute one that nobody reads.
+        fill[_GATHER_INPUT].set(wanted or [0])
+        if self._has_state:
+            self._fill_state(batch, past_lens)
+        return len(wanted)
+
+    def _fill_state(self, batch: Batch, past_lens: list[int]) -> None:
+        """Point every row at its state block: read it (unless the row starts), write it back."""
+        state_ids = [id_ for row in batch.rows for id_ in row.state_block_ids]
+        if len(state_ids) != len(batch.rows):
+            raise EngineError(f"engine {self.manifest.name!r} needs one state block per row")
+        self._check_range(state_ids, self._num_blocks["state"], what="state block")
+        num_rows = len(state_ids)
+        self._inputs["la.block_indices"].set([id_ for id_ in state_ids for _ in range(2)])
+        self._inputs["la.block_indices_begins"].set(range(0, 2 * num_rows + 1, 2))
+        self._inputs["la.past_lens"].set(past_lens)
+        # An interval of 0 keeps only the state after the last token of the step.
+        self._inputs["la.cache_interval"].set([0] * num_rows)
+
+    def _check_range(self, ids: Sequence[int], end: int, *, what: str) -> None:
+        if ids and not 0 <= min(ids) <= max(ids) < end:
+            raise EngineError(
+                f"engine {self.manifest.name!r}: {what} ids {min(ids)}..{max(ids)} are outside "
+                f"0..{end - 1}"
+            )
+
+
+class _StepInput:
+    """One integer input of the graph, whose length changes from step to step.
+
+    Setting a tensor costs more than filling one, and decode steps repeat their sizes: so one
+    array per size is kept, and the request is told only when the size changes.
+    """
+
+    def __init__(self, request: Any, port: Any) -> None:
+        self._request = request
+        self._port = port
+        self._dtype = port.get_element_type().to_dtype()
+        self._kept: dict[int, tuple[npt.NDArray[np.generic], Any]] = {}
+        self._size = -1
+
+    def set(self, values: Sequence[int] | int) -> None:
+        """Write `values`; an int fills a 0-d tensor."""
+        size = 0 if isinstance(values, int) else len(values)
+        if size != self._size:
+            if size not in self._kept:
+                if len(self._kept) >= _MAX_KEPT_SIZES:
+                    self._kept.clear()
+                array = np.zeros(() if isinstance(values, int) else size, self._dtype)
+                self._kept[size] = (array, ov.Tensor(array, shared_memory=True))
+            self._request.set_tensor(self._port, self._kept[size][1])
+            self._size = size
+        self._kept[size][0][...] = values
+
+
+def _gather_before_vocabulary(model: Any, path: Path) -> None:
+    """Let the caller choose the tokens whose logits are computed."""
+    node = model.get_results()[0].input_value(0).get_node()
+    while node.get_type_name() != "MatMul":
+        data = [
+            value.get_node()
+            for value in node.input_values()
+            if not value.get_partial_shape().is_static
+        ]
+        if node.get_type_name() not in _ROWWISE_OPS or len(data) != 1:
+            raise ArtefactError(
+                f"cannot find the vocabulary projection behind {node.get_type_name()}",
+                path=path,
+                reason="BAD_ENGINE",
+            )
+        node = data[0]
+    indices = ov.opset13.parameter([-1], np.int64, name=_GATHER_INPUT)
+    indices.output(0).set_names({_GATHER_INPUT})
+    gathered = ov.opset13.gather(node.input_value(0), indices, np.int64(0))
+    node.input(0).replace_source_output(gathered.output(0))
+    model.add_parameters([indices])
+    model.validate_nodes_and_infer_types()
+
+
+def _cache_specs(compiled: Any, path: Path) -> tuple[CacheSpec, ...]:
+    specs = []
+    for port in compiled.inputs:
+        name = port.get_any_name()
+        kind = _CACHE_KINDS.get(name.partition(".")[0])
+        if kind is not None:
+            specs.append(
+                CacheSpec(
+                    name=name,
+                    kind=kind,
+                    dtype=np.dtype(port.get_element_type().to_dtype()),
+                    block_shape=tuple(dim.get_length() for dim in list(port.partial_shape)[1:]),
+                )
+            )
+        elif name not in _STEP_INPUTS + _STATE_INPUTS:
+            raise ArtefactError(
+                f"has an input this runtime does not know: {name!r}",
+                path=path,
+                reason="BAD_ENGINE",
+            )
+    return tuple(specs)
+
+
+def _block_tokens(compiled: Any, path: Path) -> int:
+    """Tokens per block, from a value cache: the scales of quantized keys may sit on that axis."""
+    for port in compiled.inputs:
+        if port.get_any_name().startswith("value_cache."):
+            return int(list(port.partial_shape)[_BLOCK_AXIS].get_length())
+    raise ArtefactError("has no attention layer to page", path=path, reason="BAD_ENGINE")
+
+
+def _first_line(error: Exception) -> str:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__

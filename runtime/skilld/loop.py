@@ -1,0 +1,373 @@
+"""`EngineLoop`: the thread that owns scheduler, ledger, arenas and engines.
+
+The life of a request:
+
+1.  A transport calls `SkillService`, which validates the input, renders and tokenizes the prompt
+    and calls `submit` with a `Request` and its `TokenChooser`.
+2.  Thread border 1: the pair goes into the inbox. The engine thread takes it out at the next
+    step border and adds it to the scheduler, which queues or refuses it.
+3.  `schedule(now)` admits it once the ledger grants its whole reservation, and puts a prefill
+    chunk of it into a batch, beside the decodes of others.
+4.  `engine.step(batch)` computes; new keys and values go into the request's blocks.
+5.  For rows that ask for logits, the chooser picks a token under the skill's constraint, and
+    any tokens that follow from it without choice.
+6.  `update` appends them; the next step feeds them all in one row. Back to 4.
+7.  The chooser says the answer is complete, or the deadline passes, or an abort came: the
+    scheduler ends the request, its blocks and pages are free before the next step is planned.
+8.  Thread border 2: events leave through `deliver`, all of one step in one call. The service
+    turns tokens into text, validates the answer and replies.
+
+Everything but `submit`, `abort` and `call` runs on the engine thread.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from skilld.core.batch import Batch
+from skilld.core.errors import CancelledError, EngineError, SkilldError
+from skilld.core.request import FinishReason, Request
+from skilld.engine import Engine
+from skilld.kvcache import Arena
+from skilld.scheduler import EngineLimits, Scheduler
+from skilld.telemetry import EngineCounters
+
+_log = logging.getLogger("skilld.loop")
+
+
+class TokenChooser(Protocol):
+    """Chooses the tokens of one answer; `skilld.skills.Decoding` is the one that ships."""
+
+    finish_reason: FinishReason | None
+
+    def start(self) -> list[int]:
+        """Tokens the answer begins with, whatever the model thinks."""
+        ...
+
+    def advance(self, logits: NDArray[np.float32]) -> list[int]:
+        """The next token and those it forces; see `Decoding.advance`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The scheduler took the request."""
+
+    request_id: str
+    queue_position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Tokens were appended; only for requests that stream."""
+
+    request_id: str
+    token_ids: Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The last event of every request.
+
+    Attributes:
+        request_id: whose.
+        reason: why it ended.
+        token_ids: all generated tokens.
+        error: set when it did not end by itself.
+        queue_ms: from submission to admission.
+        first_token_ms: from submission to the first chosen token; 0 if there was none.
+        total_ms: from submission to the end.
+        num_steps: engine steps it took part in.
+        kv_bytes: cache bytes it held at the end.
+    """
+
+    request_id: str
+    reason: FinishReason
+    token_ids: Sequence[int]
+    error: SkilldError | None
+    queue_ms: float
+    first_token_ms: float
+    total_ms: float
+    num_steps: int
+    kv_bytes: int
+
+
+Event = Accepted | Tokens | Ended
+Deliver = Callable[[list[Event]], None]
+
+
+@dataclass(slots=True)
+class _Running:
+    request: Request
+    chooser: TokenChooser
+    streams: bool
+    first_step_s: float = 0.0
+    first_token_s: float = 0.0
+    num_steps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Resident:
+    engine: Engine
+    limits: EngineLimits
+    kv_arena: Arena
+    state_arena: Arena | None
+    counters: EngineCounters
+
+
+class EngineLoop:
+    """See the module docstring.
+
+    Args:
+        scheduler: handed over; nobody else may touch it afterwards.
+        deliver: called on the engine thread with the events of one step; must not block.
+    """
+
+    def __init__(self, scheduler: Scheduler, deliver: Deliver) -> None:
+        self._scheduler = scheduler
+        self._deliver = deliver
+        self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
+        self._residents: dict[str, _Resident] = {}
+        self._running: dict[str, _Running] = {}
+        self._events: list[Event] = []
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="skilld-engine", daemon=True)
+
+    def add_engine(
+        self,
+        engine: Engine,
+        limits: EngineLimits,
+        kv_arena: Arena,
+        *,
+        state_arena: Arena | None = None,
+    ) -> None:
+        """Make an engine resident; before `start`."""
+        assert not self._thread.is_alive(), "engines are added before the loop starts"
+        self._scheduler.add_engine(engine.name, limits)
+        counters = EngineCounters(engine.name)
+        self._residents[engine.name] = _Resident(engine, limits, kv_arena, state_arena, counters)
+
+    def start(self) -> None:
+        """Start the engine thread."""
+        self._thread.start()
+
+    def submit(self, request: Request, chooser: TokenChooser, *, streams: bool) -> None:
+        """Hand a request over. Its events, `Ended` last, come through `deliver`.
+
+        Args:
+            request: `arrival_s` and `deadline_s` are on `time.monotonic`.
+            chooser: used on the engine thread only from now on.
+            streams: whether `Tokens` events are wanted.
+        """
+        self._inbox.put(lambda: self._add(_Running(request, chooser, streams)))
+
+    def abort(self, request_id: str) -> None:
+        """End a request at the next step border; unknown or ended ids are ignored."""
+        self._inbox.put(lambda: self._abort(request_id))
+
+    def call(self, function: Callable[[], None]) -> None:
+        """Run a function on the engine thread at the next step border."""
+        self._inbox.put(function)
+
+    def stop(self, timeout_s: float) -> bool:
+        """Abort what is left, close the engines, end the thread; False if it did not in time."""
+        self._inbox.put(self._begin_stop)
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def snapshot(self) -> list[dict[str, Any]]:
+        """Figures of every engine, for `ps`; on the engine thread, through `call`."""
+        figures = []
+        for name, resident in self._residents.items():
+            account = self._scheduler.ledger.accounts[name]
+            figures.append(
+                {
+                    "engine": name,
+                    "kv_min_bytes": account.min_bytes,
+                    "kv_max_bytes": account.max_bytes,
+                    "kv_reserved_bytes": account.reserved_bytes,
+                    "kv_used_bytes": account.used_bytes,
+                    "running": self._scheduler.num_running(name),
+                    "waiting": self._scheduler.num_waiting(name),
+                    "step_ms": self._scheduler.step_ms(name),
+                    **resident.counters.snapshot(time.monotonic()),
+                }
+            )
+        return figures
+
+    def arenas(self) -> Mapping[str, tuple[Arena, ...]]:
+        """The arenas of every engine; reading their residency needs no thread."""
+        return {
+            name: tuple(a for a in (r.kv_arena, r.state_arena) if a is not None)
+            for name, r in self._residents.items()
+        }
+
+    def check(self) -> None:
+        """Prove the accounts; on the engine thread, through `call`."""
+        self._scheduler.check()
+
+    # --- engine thread ---------------------------------------------------------------------
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._drain_inbox()
+                batch = self._plan()
+                if batch is not None:
+                    self._step(batch)
+                self._flush()
+        except BaseException:
+            # Scheduler and engines may disagree now; nothing can be served. The service manager
+            # restarts the process, which comes up clean because it keeps nothing on disk.
+            _log.critical("engine thread failed, the process ends", exc_info=True)
+            os._exit(70)
+        for resident in self._residents.values():
+            resident.engine.close()
+
+    def _drain_inbox(self) -> None:
+        if not self._scheduler.has_work and not self._stopping:
+            self._scheduler.check()
+            self._inbox.get()()
+        while True:
+            try:
+                message = self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            message()
+
+    def _plan(self) -> Batch | None:
+        batch, expired = self._scheduler.schedule(time.monotonic())
+        for finished in expired:
+            self._end(self._running[finished.request.request_id], finished.reason, finished.error)
+        return batch
+
+    def _step(self, batch: Batch) -> None:
+        resident = self._residents[batch.engine]
+        running = [self._running[row.request_id] for row in batch.rows]
+        for row in batch.rows:
+            resident.kv_arena.mark_taken(row.block_ids)
+            if resident.state_arena is not None:
+                resident.state_arena.mark_taken(row.state_block_ids)
+        start_s = time.monotonic()
+        try:
+            output = resident.engine.step(batch)
+        except Exception as error:
+            _log.exception("step failed", extra={"engine": batch.engine})
+            failure = EngineError(f"engine {batch.engine!r} failed a step: {error}")
+            for entry in running:
+                self._scheduler.finish(entry.request)
+                self._end(entry, FinishReason.ERROR, failure)
+            return
+        new_tokens: dict[str, Sequence[int]] = {}
+        failed: list[tuple[_Running, SkilldError]] = []
+        index = 0
+        for row, entry in zip(batch.rows, running, strict=True):
+            entry.num_steps += 1
+            entry.first_step_s = entry.first_step_s or start_s
+            if row.num_logits == 0:
+                continue
+            try:
+                tokens = entry.chooser.advance(output.logits[index])
+            except SkilldError as error:
+                failed.append((entry, error))
+                tokens = []
+            index += 1
+            new_tokens[row.request_id] = tokens
+        now_s = time.monotonic()
+        self._scheduler.update(batch, step_ms=output.step_ms, new_tokens=new_tokens)
+        resident.counters.book_step(
+            rows=len(batch.rows),
+            new_tokens=batch.num_new_tokens,
+            chosen_tokens=sum(map(len, new_tokens.values())),
+            step_ms=output.step_ms,
+            now_s=now_s,
+        )
+        for entry, error in failed:
+            self._scheduler.finish(entry.request)
+            self._end(entry, FinishReason.ERROR, error)
+        failed_ids = {entry.request.request_id for entry, _ in failed}
+        for request_id, tokens in new_tokens.items():
+            if request_id in failed_ids:
+                continue
+            entry = self._running[request_id]
+            entry.first_token_s = entry.first_token_s or now_s
+            if entry.streams and tokens:
+                self._events.append(Tokens(request_id, tokens))
+            if entry.chooser.finish_reason is not None:
+                self._scheduler.finish(entry.request)
+                self._end(entry, entry.chooser.finish_reason, None)
+
+    def _add(self, entry: _Running) -> None:
+        request = entry.request
+        self._running[request.request_id] = entry
+        try:
+            forced = entry.chooser.start()
+            if entry.chooser.finish_reason is not None:  # the schema admits one answer only
+                request.tokens += forced
+                self._end(entry, entry.chooser.finish_reason, None)
+                return
+            position = self._scheduler.add(request)
+        except SkilldError as error:
+            self._end(entry, FinishReason.ERROR, error)
+            return
+        request.tokens += forced
+        self._events.append(Accepted(request.request_id, position))
+        if entry.streams and forced:
+            self._events.append(Tokens(request.request_id, forced))
+
+    def _abort(self, request_id: str) -> None:
+        entry = self._running.get(request_id)
+        if entry is not None and self._scheduler.abort(entry.request):
+            self._end(entry, FinishReason.ABORT, CancelledError("the caller cancelled the call"))
+
+    def _end(self, entry: _Running, reason: FinishReason, error: SkilldError | None) -> None:
+        """Report the end of a request that the scheduler holds no longer, and free its pages."""
+        request = entry.request
+        del self._running[request.request_id]
+        resident = self._residents[request.engine]
+        kv_bytes = len(request.block_ids) * resident.kv_arena.block_bytes
+        resident.kv_arena.give_back(request.block_ids)
+        if resident.state_arena is not None:
+            kv_bytes += len(request.state_block_ids) * resident.state_arena.block_bytes
+            resident.state_arena.give_back(request.state_block_ids)
+        now_s = time.monotonic()
+        resident.counters.book_end(reason)
+        self._events.append(
+            Ended(
+                request_id=request.request_id,
+                reason=reason,
+                token_ids=request.tokens[len(request.prompt) :],
+                error=error,
+                queue_ms=_since_ms(request.arrival_s, entry.first_step_s or now_s),
+                first_token_ms=_since_ms(request.arrival_s, entry.first_token_s),
+                total_ms=_since_ms(request.arrival_s, now_s),
+                num_steps=entry.num_steps,
+                kv_bytes=kv_bytes,
+            )
+        )
+
+    def _flush(self) -> None:
+        if self._events:
+            events, self._events = self._events, []
+            self._deliver(events)
+
+    def _begin_stop(self) -> None:
+        self._stopping = True
+        for request_id in list(self._running):
+            self._abort(request_id)
+        self._flush()
+
+
+def _since_ms(start_s: float, end_s: float) -> float:
+    return max(0.0, end_s - start_s) * 1000.0
+

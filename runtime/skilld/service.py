@@ -1,0 +1,401 @@
+"""`SkillService`: what any transport may ask. Async, and blind to how the question came in.
+
+Lives on one asyncio event loop, which never computes; the engine loop does that on its thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+import logging
+import time
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from skilld.core.errors import (
+    ArtefactError,
+    EngineError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    SkilldError,
+    UnavailableError,
+)
+from skilld.core.request import FinishReason, Request, RequestClass
+from skilld.loop import Accepted, Ended, EngineLoop, Event, Tokens
+from skilld.skills.catalog import Catalog, RegisteredSkill
+from skilld.skills.decoding import Decoding, before_stop
+
+_log = logging.getLogger("skilld.service")
+
+LOW_CONFIDENCE = "low_confidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One skill call, as a transport understood it.
+
+    Attributes:
+        skill: id of the skill.
+        input: the parsed input.
+        request_id: the caller's own, echoed back; "" for none.
+        timeout_s: what the caller will wait; None for the skill's own limit.
+        request_class: None for the skill's default.
+        max_tokens: a tighter limit than the skill's; None for that.
+        seed: of sampling.
+        jump_forward: False decodes forced tokens one by one (for measurements).
+    """
+
+    skill: str
+    input: Mapping[str, Any]
+    request_id: str = ""
+    timeout_s: float | None = None
+    request_class: RequestClass | None = None
+    max_tokens: int | None = None
+    seed: int = 0
+    jump_forward: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a call cost; times in milliseconds from its arrival."""
+
+    prompt_tokens: int
+    output_tokens: int
+    forced_tokens: int
+    num_steps: int
+    kv_bytes: int
+    queue_ms: float
+    first_token_ms: float
+    total_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a call ended well.
+
+    Attributes:
+        output: the typed value, valid under the skill's output schema; None when abstaining.
+        abstain_reason: why the skill declined to answer; None when it did answer.
+        finish_reason: how decoding ended.
+        usage: what it cost.
+    """
+
+    output: Any  # a JSON value
+    abstain_reason: str | None
+    finish_reason: FinishReason
+    usage: Usage
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of the answer's raw text, before it is validated as a whole."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedEngine:
+    """An engine folder that was not loaded, and the skills that are missing because of it."""
+
+    path: str
+    skills: tuple[str, ...]
+    error: ArtefactError
+
+
+class SkillService:
+    """See the module docstring.
+
+    Args:
+        catalog: the skills served.
+        refused: engines that did not load.
+        max_concurrent_calls: calls in flight on this box before new ones are turned away.
+    """
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        *,
+        refused: tuple[RefusedEngine, ...] = (),
+        max_concurrent_calls: int = 256,
+    ) -> None:
+        self.catalog = catalog
+        self.refused = refused
+        self._max_concurrent_calls = max_concurrent_calls
+        self._inboxes: dict[str, asyncio.Queue[Event]] = {}
+        self._ids = itertools.count(1)
+        self._draining = False
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._engine_loop: EngineLoop | None = None
+        self._event_loop: asyncio.AbstractEventLoop | None = None
+
+    def attach(self, engine_loop: EngineLoop) -> None:
+        """Bind to the engine loop, from inside the running event loop."""
+        self._engine_loop = engine_loop
+        self._event_loop = asyncio.get_running_loop()
+
+    def deliver(self, events: list[Event]) -> None:
+        """Entry point of the engine thread: thread border 2."""
+        assert self._event_loop is not None
+        self._event_loop.call_soon_threadsafe(self._dispatch, events)
+
+    # --- questions ---------------------------------------------------------------------------
+
+    def skills(self) -> list[RegisteredSkill]:
+        """All skills served, by id."""
+        return sorted(self.catalog, key=lambda entry: entry.skill.id)
+
+    def get(self, skill_id: str) -> RegisteredSkill:
+        """One skill.
+
+        Raises:
+            NotFoundError: no such skill.
+            UnavailableError: reason ENGINE_REFUSED; its engine did not load, and why.
+        """
+        try:
+            return self.catalog.get(skill_id)
+        except NotFoundError:
+            for engine in self.refused:
+                if skill_id in engine.skills:
+                    raise UnavailableError(
+                        f"the engine of skill {skill_id!r} was refused: {engine.error.message}",
+                        reason="ENGINE_REFUSED",
+                        cause=engine.error.reason,
+                    ) from None
+            raise
+
+    @property
+    def is_draining(self) -> bool:
+        """Whether new calls are turned away because the daemon is going down."""
+        return self._draining
+
+    async def snapshot(self) -> list[dict[str, Any]]:
+        """Figures of every engine, cache residency as the operating system sees it included."""
+        assert self._engine_loop is not None
+        engine_loop = self._engine_loop
+        answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+
+        def read() -> None:
+            assert self._event_loop is not None
+            figures = engine_loop.snapshot()
+            self._event_loop.call_soon_threadsafe(answer.set_result, figures)
+
+        engine_loop.call(read)
+        figures = await answer
+        arenas = engine_loop.arenas()
+        for entry in figures:
+            entry["kv_resident_bytes"] = await asyncio.to_thread(
+                lambda name=entry["engine"]: sum(a.resident_bytes() for a in arenas[name])
+            )
+        return figures
+
+    # --- calls -------------------------------------------------------------------------------
+
+    async def invoke(self, call: Call) -> Outcome:
+        """Run a call to its end.
+
+        Raises:
+            SkilldError: any of the tree; see `skilld.core.errors`.
+        """
+        async with contextlib.aclosing(self._run(call, streams=False)) as events:
+            async for event in events:
+                if isinstance(event, Outcome):
+                    return event
+        raise AssertionError("a call ended without an outcome")
+
+    def stream(self, call: Call) -> AsyncGenerator[Accepted | Delta | Outcome, None]:
+        """Run a call: `Accepted`, then `Delta`s, then one `Outcome`.
+
+        Close it (`contextlib.aclosing`) when leaving early: that is what cancels the call.
+
+        Raises:
+            SkilldError: while iterating.
+        """
+        return self._run(call, streams=True)
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Turn new calls away and wait for those in flight; False when some are left."""
+        self._draining = True
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def _run(
+        self, call: Call, *, streams: bool
+    ) -> AsyncGenerator[Accepted | Delta | Outcome, None]:
+        assert self._engine_loop is not None
+        entry = self.get(call.skill)
+        self._check_room()
+        values = dict(call.input)
+        _validate_input(entry, values)
+        decoding = entry.decoding(
+            seed=call.seed, max_tokens=call.max_tokens, jump_forward=call.jump_forward
+        )
+        request = self._request(call, entry, values)
+        detokenizer = entry.tokenizer.stream() if streams else None
+        inbox: asyncio.Queue[Event] = asyncio.Queue()
+        self._inboxes[request.request_id] = inbox
+        self._idle.clear()
+        ended = False
+        try:
+            self._engine_loop.submit(request, decoding, streams=streams)
+            while not ended:
+                match await inbox.get():
+                    case Accepted() as accepted:
+                        yield accepted
+                    case Tokens(token_ids=token_ids):
+                        assert detokenizer is not None
+                        if text := detokenizer.push(token_ids):
+                            yield Delta(text)
+                    case Ended() as event:
+                        ended = True
+                        yield _outcome(entry, decoding, request, event)
+        finally:
+            # The caller left, or took no interest in the rest: its blocks go back at once.
+            if not ended:
+                self._engine_loop.abort(request.request_id)
+            del self._inboxes[request.request_id]
+            if not self._inboxes:
+                self._idle.set()
+
+    def _check_room(self) -> None:
+        if self._draining:
+            raise UnavailableError("the daemon is shutting down", reason="DRAINING")
+        if len(self._inboxes) >= self._max_concurrent_calls:
+            raise OverloadedError(
+                f"{len(self._inboxes)} calls are in flight, the limit of this box",
+                retry_after_s=0.1,
+                reason="TOO_MANY_CALLS",
+            )
+
+    def _request(self, call: Call, entry: RegisteredSkill, values: dict[str, Any]) -> Request:
+        skill = entry.skill
+        now_s = time.monotonic()
+        timeout_s = skill.timeout_s
+        if call.timeout_s is not None:
+            timeout_s = min(timeout_s, call.timeout_s)
+        max_tokens = skill.decoding.max_tokens
+        if call.max_tokens is not None:
+            max_tokens = max(1, min(max_tokens, call.max_tokens))
+        return Request(
+            request_id=f"{next(self._ids)}",
+            engine=entry.manifest.name,
+            prompt=entry.encode(values),
+            max_tokens=max_tokens,
+            request_class=skill.request_class if call.request_class is None else call.request_class,
+            arrival_s=now_s,
+            deadline_s=now_s + timeout_s,
+        )
+
+    def _dispatch(self, events: list[Event]) -> None:
+        for event in events:
+            inbox = self._inboxes.get(event.request_id)
+            if inbox is not None:  # the caller may have left meanwhile
+                inbox.put_nowait(event)
+
+
+def parse_input(text: str) -> dict[str, Any]:
+    """Parse the JSON text of an input.
+
+    Raises:
+        InvalidRequestError: reason INPUT_NOT_JSON, with line and column; or not an object.
+    """
+    try:
+        value = json.loads(text, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidRequestError(
+            f"the input is not JSON: {error.msg} at line {error.lineno} column {error.colno}",
+            reason="INPUT_NOT_JSON",
+        ) from error
+    except RecursionError as error:
+        raise InvalidRequestError(
+            "the input is nested too deeply", reason="INPUT_NOT_JSON"
+        ) from error
+    if not isinstance(value, dict):
+        raise InvalidRequestError(
+            f"the input must be a JSON object, not {type(value).__name__}", reason="INPUT_NOT_JSON"
+        )
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise InvalidRequestError(f"the input holds {name}, which is not JSON", reason="INPUT_NOT_JSON")
+
+
+def _validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:
+    violations = [
+        (error.json_path, error.message)
+        for error in itertools.islice(entry.input_validator.iter_errors(values), 8)
+    ]
+    if violations:
+        path, message = violations[0]
+        raise InvalidRequestError(
+            f"input of skill {entry.skill.id!r}: {path}: {message}",
+            violations=violations,
+            skill=entry.skill.id,
+        )
+
+
+def _outcome(
+    entry: RegisteredSkill, decoding: Decoding, request: Request, ended: Ended
+) -> Outcome:
+    """Turn the last event into a checked answer.
+
+    Raises:
+        SkilldError: the request failed, or its text broke the contract.
+    """
+    if ended.error is not None:
+        raise ended.error
+    usage = Usage(
+        prompt_tokens=len(request.prompt),
+        output_tokens=len(ended.token_ids),
+        forced_tokens=decoding.num_forced_tokens,
+        num_steps=ended.num_steps,
+        kv_bytes=ended.kv_bytes,
+        queue_ms=ended.queue_ms,
+        first_token_ms=ended.first_token_ms,
+        total_ms=ended.total_ms,
+    )
+    text = entry.tokenizer.decode(ended.token_ids)
+    skill = entry.skill
+    if skill.decoding.format == "text":
+        output: Any = before_stop(text, skill.decoding.stop)
+        return Outcome(output, None, ended.reason, usage)
+    if ended.reason is FinishReason.LENGTH:
+        raise EngineError(
+            f"the answer did not end within {request.max_tokens} tokens",
+            reason="OUTPUT_TRUNCATED",
+            skill=skill.id,
+        )
+    try:
+        output = json.loads(text)
+    except ValueError as error:
+        raise EngineError(
+            f"the answer of skill {skill.id!r} is not JSON: {error}", reason="OUTPUT_INVALID"
+        ) from error
+    if isinstance(output, dict) and output.keys() == {"abstain"} and skill.abstain.reasons:
+        return Outcome(None, str(output["abstain"]), ended.reason, usage)
+    violation = next(entry.output_validator.iter_errors(output), None)
+    if violation is not None:
+        raise EngineError(
+            f"the answer of skill {skill.id!r}: {violation.json_path}: {violation.message}",
+            reason="OUTPUT_INVALID",
+        )
+    if decoding.min_probability < skill.abstain.min_confidence:
+        return Outcome(None, LOW_CONFIDENCE, ended.reason, usage)
+    return Outcome(output, None, ended.reason, usage)
+
+
+def error_of(error: BaseException) -> SkilldError:
+    """Any exception as one of the tree; a surprise is logged and keeps its details to itself."""
+    if isinstance(error, SkilldError):
+        return error
+    _log.error("unexpected error", exc_info=error)
+    return EngineError("internal error; the daemon's log says more", reason="INTERNAL")

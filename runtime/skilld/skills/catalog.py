@@ -1,0 +1,159 @@
+"""`Catalog`: every skill of the box, compiled and ready, by id."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jsonschema import Draft202012Validator
+
+from skilld.core.errors import ArtefactError, InvalidRequestError, NotFoundError
+from skilld.core.manifest import EngineManifest
+from skilld.skills.constraint import Constraint, ConstraintCompiler
+from skilld.skills.decoding import Decoding
+from skilld.skills.prompt import Prompt
+from skilld.skills.schema_profile import check_input_schema, check_output_schema
+from skilld.skills.skill import Skill, read_skill
+from skilld.skills.tokenizer import Tokenizer
+
+SKILLS_DIR = "skills"
+TOKENIZER_NAME = "tokenizer.json"
+
+
+@dataclass(frozen=True)
+class RegisteredSkill:
+    """A skill bound to its engine, with everything a call needs compiled.
+
+    Attributes:
+        skill: as read.
+        manifest: of the engine that runs it.
+        tokenizer: of that engine, shared by its skills.
+        constraint: the compiled decoding schema; None for free text.
+    """
+
+    skill: Skill
+    manifest: EngineManifest
+    tokenizer: Tokenizer
+    constraint: Constraint | None
+
+    @functools.cached_property
+    def input_validator(self) -> Draft202012Validator:
+        """Of the caller's input."""
+        return check_input_schema(self.skill.input_schema)
+
+    @functools.cached_property
+    def output_validator(self) -> Draft202012Validator:
+        """Of the model's answer, abstentions aside."""
+        return Draft202012Validator(check_output_schema(self.skill.output_schema))
+
+    @functools.cached_property
+    def prompt(self) -> Prompt:
+        """The parsed template."""
+        return Prompt(self.skill.prompt, fields=self.skill.input_schema.get("properties", {}))
+
+    def encode(self, values: dict[str, Any]) -> list[int]:
+        """Token ids of the prompt for a valid input."""
+        return self.tokenizer.encode(self.prompt.render(values))
+
+    def decoding(
+        self, *, seed: int = 0, max_tokens: int | None = None, jump_forward: bool = True
+    ) -> Decoding:
+        """Decoding state for one call."""
+        limits = self.skill.decoding
+        if max_tokens is not None:
+            limits = limits.model_copy(update={"max_tokens": min(max_tokens, limits.max_tokens)})
+        return Decoding(
+            limits.sampling_params(seed=seed),
+            self.manifest.vocabulary.eos_ids,
+            constraint=None if self.constraint is None else self.constraint.start(),
+            detokenizer=self.tokenizer.stream() if limits.stop else None,
+            jump_forward=jump_forward,
+            measure_confidence=self.skill.abstain.min_confidence > 0.0,
+        )
+
+
+class Catalog:
+    """Skills by id. Filled at start; read from the event loop thread."""
+
+    def __init__(self) -> None:
+        self._skills: dict[str, RegisteredSkill] = {}
+
+    def register_engine(self, engine_dir: Path, manifest: EngineManifest) -> list[RegisteredSkill]:
+        """Read and compile all skills of an engine folder; all of them or none.
+
+        Raises:
+            ArtefactError: a skill file or the tokenizer is wrong, the engine has no skill, or a
+                skill of that id is already registered.
+        """
+        tokenizer = Tokenizer(engine_dir / TOKENIZER_NAME)
+        compiler = ConstraintCompiler(tokenizer.json_text, manifest.vocabulary)
+        paths = sorted((engine_dir / SKILLS_DIR).glob("*.toml"))
+        if not paths:
+            raise ArtefactError(
+                "the engine has no skill",
+                path=engine_dir / SKILLS_DIR,
+                hint="add one `<id>.toml`",
+                reason="BAD_SKILL",
+            )
+        fresh: dict[str, RegisteredSkill] = {}
+        for path in paths:
+            skill = read_skill(path)
+            other = self._skills.get(skill.id) or fresh.get(skill.id)
+            if other is not None:
+                raise ArtefactError(
+                    f"skill {skill.id!r} is already offered by engine {other.manifest.name!r}",
+                    path=path,
+                    key="id",
+                    reason="BAD_SKILL",
+                )
+            fresh[skill.id] = _compile(skill, path, manifest, tokenizer, compiler)
+        self._skills.update(fresh)
+        return list(fresh.values())
+
+    def get(self, skill_id: str) -> RegisteredSkill:
+        """Look a skill up.
+
+        Raises:
+            NotFoundError: there is none; the message lists what there is.
+        """
+        try:
+            return self._skills[skill_id]
+        except KeyError:
+            known = ", ".join(sorted(self._skills)) or "none"
+            raise NotFoundError(
+                f"no skill {skill_id!r} on this box (known: {known})", skill=skill_id
+            ) from None
+
+    def __iter__(self) -> Iterator[RegisteredSkill]:
+        return iter(self._skills.values())
+
+
+def _compile(
+    skill: Skill,
+    path: Path,
+    manifest: EngineManifest,
+    tokenizer: Tokenizer,
+    compiler: ConstraintCompiler,
+) -> RegisteredSkill:
+    if skill.decoding.max_tokens >= manifest.context_limit:
+        raise ArtefactError(
+            f"{skill.decoding.max_tokens} leaves no room for a prompt in a context of "
+            f"{manifest.context_limit} tokens",
+            path=path,
+            key="decoding.max_tokens",
+            reason="BAD_SKILL",
+        )
+    constraint = None
+    if skill.decoding.format == "json":
+        try:
+            constraint = compiler.compile(skill.decoding_schema)
+        except InvalidRequestError as error:
+            raise ArtefactError(
+                error.message, path=path, key="output_schema", reason="BAD_SKILL"
+            ) from error
+    return RegisteredSkill(
+        skill=skill, manifest=manifest, tokenizer=tokenizer, constraint=constraint
+    )

@@ -1,0 +1,122 @@
+"""The part of JSON Schema a skill may use.
+
+Decoding enforces an output schema through a grammar, and grammar compilers differ in what they
+silently ignore. A keyword is admitted only when the constraint enforces it, so that a schema
+means the same on every engine. Everything else is refused when the skill is registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import SchemaError
+
+from skilld.core.errors import InvalidRequestError
+
+_ANNOTATIONS = {"title", "description", "examples", "default", "$comment"}
+_SUPPORTED = _ANNOTATIONS | {
+    "type", "properties", "required", "additionalProperties", "enum", "const",
+    "items", "prefixItems", "minItems", "maxItems",
+    "minLength", "maxLength", "pattern",
+    "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
+    "anyOf", "$ref", "$defs",
+}  # fmt: skip
+_MAX_DEPTH = 16
+_MAX_KEYWORDS = 2000
+
+Json = Any  # a parsed JSON value; its shape is what the schema is there to say
+Schema = Mapping[str, Json]
+
+
+def check_output_schema(schema: Schema) -> dict[str, Json]:
+    """Check an output schema against the profile and close its objects.
+
+    Returns:
+        The schema with `additionalProperties: false` on every object.
+
+    Raises:
+        InvalidRequestError: reason UNSUPPORTED_SCHEMA; the message names the keyword and the
+            JSON path of the first offence.
+    """
+    _check_is_schema(schema)
+    count = 0
+    for path, depth, node in _subschemas(schema, "$", 0):
+        if depth > _MAX_DEPTH:
+            raise _refusal(path, "$", f"is nested deeper than {_MAX_DEPTH} levels")
+        count += len(node)
+        if count > _MAX_KEYWORDS:
+            raise _refusal(path, "$", f"has more than {_MAX_KEYWORDS} keywords")
+        for keyword, value in node.items():
+            if keyword not in _SUPPORTED:
+                raise _refusal(path, keyword, "is not in the supported profile")
+            if keyword == "additionalProperties" and value is not False:
+                raise _refusal(path, keyword, "must be false: an answer has no unknown fields")
+            if keyword == "$ref" and not str(value).startswith("#/"):
+                raise _refusal(path, keyword, "must point into the same schema")
+    return _closed(schema)
+
+
+def check_input_schema(schema: Schema) -> Draft202012Validator:
+    """Check that an input schema is one, and return its validator.
+
+    Raises:
+        InvalidRequestError: reason UNSUPPORTED_SCHEMA: not a JSON Schema, or not of an object.
+    """
+    _check_is_schema(schema)
+    if schema.get("type") != "object":
+        raise _refusal("$", "type", 'of an input must be "object"')
+    for path, _, node in _subschemas(schema, "$", 0):
+        if "$ref" in node and not str(node["$ref"]).startswith("#/"):
+            raise _refusal(path, "$ref", "must point into the same schema")
+    return Draft202012Validator(dict(schema))
+
+
+def _check_is_schema(schema: Schema) -> None:
+    try:
+        Draft202012Validator.check_schema(dict(schema))
+    except SchemaError as error:
+        raise InvalidRequestError(
+            f"{error.json_path}: not a JSON Schema: {error.message}", reason="UNSUPPORTED_SCHEMA"
+        ) from error
+
+
+def _refusal(path: str, keyword: str, why: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"{path}: keyword `{keyword}` {why}",
+        reason="UNSUPPORTED_SCHEMA",
+        violations=[(path, f"`{keyword}` {why}")],
+    )
+
+
+def _subschemas(node: Json, path: str, depth: int) -> Iterator[tuple[str, int, Schema]]:
+    """Every schema inside a schema, itself first, as (JSON path, depth, schema)."""
+    if not isinstance(node, Mapping):
+        return
+    yield path, depth, node
+    for keyword in ("properties", "$defs"):
+        for name, child in node.get(keyword, {}).items():
+            yield from _subschemas(child, f"{path}.{keyword}.{name}", depth + 1)
+    for keyword in ("anyOf", "prefixItems"):
+        for index, child in enumerate(node.get(keyword, ())):
+            yield from _subschemas(child, f"{path}.{keyword}[{index}]", depth + 1)
+    if "items" in node:
+        yield from _subschemas(node["items"], f"{path}.items", depth + 1)
+
+
+def _closed(node: Json) -> Json:
+    if not isinstance(node, Mapping):
+        return node
+    closed = dict(node)
+    if "properties" in node:
+        closed["additionalProperties"] = False
+    for keyword in ("properties", "$defs"):
+        if keyword in node:
+            closed[keyword] = {name: _closed(child) for name, child in node[keyword].items()}
+    for keyword in ("anyOf", "prefixItems"):
+        if keyword in node:
+            closed[keyword] = [_closed(child) for child in node[keyword]]
+    if "items" in node:
+        closed["items"] = _closed(node["items"])
+    return closed
