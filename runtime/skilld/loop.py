@@ -37,7 +37,7 @@ from numpy.typing import NDArray
 from skilld.core.batch import Batch
 from skilld.core.errors import CancelledError, EngineError, SkilldError
 from skilld.core.request import FinishReason, Request
-from skilld.engine import Engine
+from skilld.engine.base import Engine
 from skilld.kvcache import Arena
 from skilld.scheduler import EngineLimits, Scheduler
 from skilld.telemetry import EngineCounters
@@ -119,7 +119,6 @@ class _Running:
 @dataclass(frozen=True, slots=True)
 class _Resident:
     engine: Engine
-    limits: EngineLimits
     kv_arena: Arena
     state_arena: Arena | None
     counters: EngineCounters
@@ -145,17 +144,17 @@ class EngineLoop:
 
     def add_engine(
         self,
+        name: str,
         engine: Engine,
+        *,
         limits: EngineLimits,
         kv_arena: Arena,
-        *,
         state_arena: Arena | None = None,
     ) -> None:
-        """Make an engine resident; before `start`."""
+        """Make an engine resident, bound to its arenas; before `start`."""
         assert not self._thread.is_alive(), "engines are added before the loop starts"
-        self._scheduler.add_engine(engine.name, limits)
-        counters = EngineCounters(engine.name)
-        self._residents[engine.name] = _Resident(engine, limits, kv_arena, state_arena, counters)
+        self._scheduler.add_engine(name, limits)
+        self._residents[name] = _Resident(engine, kv_arena, state_arena, EngineCounters(name))
 
     def start(self) -> None:
         """Start the engine thread."""
@@ -269,7 +268,7 @@ class EngineLoop:
                 self._end(entry, FinishReason.ERROR, failure)
             return
         new_tokens: dict[str, Sequence[int]] = {}
-        failed: list[tuple[_Running, SkilldError]] = []
+        failed: dict[str, SkilldError] = {}
         index = 0
         for row, entry in zip(batch.rows, running, strict=True):
             entry.num_steps += 1
@@ -277,12 +276,11 @@ class EngineLoop:
             if row.num_logits == 0:
                 continue
             try:
-                tokens = entry.chooser.advance(output.logits[index])
+                new_tokens[row.request_id] = entry.chooser.advance(output.logits[index])
             except SkilldError as error:
-                failed.append((entry, error))
-                tokens = []
+                new_tokens[row.request_id] = ()
+                failed[row.request_id] = error
             index += 1
-            new_tokens[row.request_id] = tokens
         now_s = time.monotonic()
         self._scheduler.update(batch, step_ms=output.step_ms, new_tokens=new_tokens)
         resident.counters.book_step(
@@ -292,14 +290,12 @@ class EngineLoop:
             step_ms=output.step_ms,
             now_s=now_s,
         )
-        for entry, error in failed:
-            self._scheduler.finish(entry.request)
-            self._end(entry, FinishReason.ERROR, error)
-        failed_ids = {entry.request.request_id for entry, _ in failed}
         for request_id, tokens in new_tokens.items():
-            if request_id in failed_ids:
-                continue
             entry = self._running[request_id]
+            if request_id in failed:
+                self._scheduler.finish(entry.request)
+                self._end(entry, FinishReason.ERROR, failed[request_id])
+                continue
             entry.first_token_s = entry.first_token_s or now_s
             if entry.streams and tokens:
                 self._events.append(Tokens(request_id, tokens))
@@ -370,4 +366,3 @@ class EngineLoop:
 
 def _since_ms(start_s: float, end_s: float) -> float:
     return max(0.0, end_s - start_s) * 1000.0
-

@@ -11,7 +11,7 @@ import itertools
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from skilld.core.errors import (
     UnavailableError,
 )
 from skilld.core.request import FinishReason, Request, RequestClass
+from skilld.kvcache import Arena
 from skilld.loop import Accepted, Ended, EngineLoop, Event, Tokens
 from skilld.skills.catalog import Catalog, RegisteredSkill
 from skilld.skills.decoding import Decoding, before_stop
@@ -189,7 +190,7 @@ class SkillService:
         arenas = engine_loop.arenas()
         for entry in figures:
             entry["kv_resident_bytes"] = await asyncio.to_thread(
-                lambda name=entry["engine"]: sum(a.resident_bytes() for a in arenas[name])
+                _resident_bytes, arenas[entry["engine"]]
             )
         return figures
 
@@ -343,9 +344,7 @@ def _validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:
         )
 
 
-def _outcome(
-    entry: RegisteredSkill, decoding: Decoding, request: Request, ended: Ended
-) -> Outcome:
+def _outcome(entry: RegisteredSkill, decoding: Decoding, request: Request, ended: Ended) -> Outcome:
     """Turn the last event into a checked answer.
 
     Raises:
@@ -391,6 +390,10 @@ def _outcome(
     if decoding.min_probability < skill.abstain.min_confidence:
         return Outcome(None, LOW_CONFIDENCE, ended.reason, usage)
     return Outcome(output, None, ended.reason, usage)
+
+
+def _resident_bytes(arenas: Sequence[Arena]) -> int:
+    return sum(arena.resident_bytes() for arena in arenas)
 
 
 def error_of(error: BaseException) -> SkilldError:

@@ -259,18 +259,14 @@ class Scheduler:
                 busy = [other.device_ms for other in self._lanes.values() if other.running]
                 lane.device_ms = max(lane.device_ms, min(busy, default=lane.device_ms))
             request.state_block_ids = lane.states.take(lane.limits.state_blocks_per_sequence)
-            self.ledger.take(
-                engine, len(request.state_block_ids) * lane.limits.state_block_bytes
-            )
+            self.ledger.take(engine, len(request.state_block_ids) * lane.limits.state_block_bytes)
             lane.running.append(request)
 
     def _build_batch(self, engine: str) -> Batch:
         lane = self._lanes[engine]
         budget = lane.limits.max_num_batched_tokens
         # Decodes and forced tokens first: they are short, and somebody waits for each of them.
-        by_length = sorted(
-            lane.running, key=lambda r: r.num_computed_tokens < len(r.prompt)
-        )
+        by_length = sorted(lane.running, key=lambda r: r.num_computed_tokens < len(r.prompt))
         rows = []
         for request in by_length:
             past_len = request.num_computed_tokens
@@ -310,7 +306,5 @@ class Scheduler:
 
     def _drain_estimate_s(self, lane: _Lane) -> float:
         """Rough time until a place in the queue is free: one running request's remainder."""
-        remaining = min(
-            (r.max_tokens - r.num_generated_tokens for r in lane.running), default=1
-        )
+        remaining = min((r.max_tokens - r.num_generated_tokens for r in lane.running), default=1)
         return max(0.05, remaining * max(lane.step_ms, 1.0) / 1000.0)

@@ -96,9 +96,8 @@ class Decoding:
 
     def _ended(self, tokens: list[int]) -> list[int]:
         """Set `finish_reason` if these tokens complete the answer."""
-        if self._constraint is not None and self._constraint.is_complete:
-            self.finish_reason = FinishReason.STOP
-        elif self._params.stop and self._hits_stop_string(tokens):
+        is_complete = self._constraint is not None and self._constraint.is_complete
+        if is_complete or (self._params.stop and self._hits_stop_string(tokens)):
             self.finish_reason = FinishReason.STOP
         elif self.num_tokens >= self._params.max_tokens:
             self.finish_reason = FinishReason.LENGTH

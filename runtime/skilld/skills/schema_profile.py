@@ -55,7 +55,8 @@ def check_output_schema(schema: Schema) -> dict[str, Json]:
                 raise _refusal(path, keyword, "must be false: an answer has no unknown fields")
             if keyword == "$ref" and not str(value).startswith("#/"):
                 raise _refusal(path, keyword, "must point into the same schema")
-    return _closed(schema)
+    closed: dict[str, Json] = _closed(schema)
+    return closed
 
 
 def check_input_schema(schema: Schema) -> Draft202012Validator:

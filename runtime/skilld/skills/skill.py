@@ -110,7 +110,10 @@ def read_skill(path: Path) -> Skill:
         ArtefactError: reason BAD_SKILL; names the file, and the key or the JSON path.
     """
     skill = read_toml(path, Skill, reason="BAD_SKILL")
-    for key, check in (("input_schema", check_input_schema), ("output_schema", check_output_schema)):
+    for key, check in (
+        ("input_schema", check_input_schema),
+        ("output_schema", check_output_schema),
+    ):
         try:
             check(getattr(skill, key))
         except InvalidRequestError as error:
