@@ -27,12 +27,11 @@ from skilld.core.errors import (
 from skilld.core.request import FinishReason, Request, RequestClass
 from skilld.kvcache import Arena
 from skilld.loop import Accepted, Ended, EngineLoop, Event, Tokens
+from skilld.skills.answer import read_answer
 from skilld.skills.catalog import Catalog, RegisteredSkill
-from skilld.skills.decoding import Decoding, before_stop
+from skilld.skills.decoding import Decoding
 
 _log = logging.getLogger("skilld.service")
-
-LOW_CONFIDENCE = "low_confidence"
 
 
 @dataclass(frozen=True, slots=True)
@@ -362,34 +361,13 @@ def _outcome(entry: RegisteredSkill, decoding: Decoding, request: Request, ended
         first_token_ms=ended.first_token_ms,
         total_ms=ended.total_ms,
     )
-    text = entry.tokenizer.decode(ended.token_ids)
-    skill = entry.skill
-    if skill.decoding.format == "text":
-        output: Any = before_stop(text, skill.decoding.stop)
-        return Outcome(output, None, ended.reason, usage)
-    if ended.reason is FinishReason.LENGTH:
-        raise EngineError(
-            f"the answer did not end within {request.max_tokens} tokens",
-            reason="OUTPUT_TRUNCATED",
-            skill=skill.id,
-        )
-    try:
-        output = json.loads(text)
-    except ValueError as error:
-        raise EngineError(
-            f"the answer of skill {skill.id!r} is not JSON: {error}", reason="OUTPUT_INVALID"
-        ) from error
-    if isinstance(output, dict) and output.keys() == {"abstain"} and skill.abstain.reasons:
-        return Outcome(None, str(output["abstain"]), ended.reason, usage)
-    violation = next(entry.output_validator.iter_errors(output), None)
-    if violation is not None:
-        raise EngineError(
-            f"the answer of skill {skill.id!r}: {violation.json_path}: {violation.message}",
-            reason="OUTPUT_INVALID",
-        )
-    if decoding.min_probability < skill.abstain.min_confidence:
-        return Outcome(None, LOW_CONFIDENCE, ended.reason, usage)
-    return Outcome(output, None, ended.reason, usage)
+    answer = read_answer(
+        entry,
+        ended.token_ids,
+        finish_reason=ended.reason,
+        min_probability=decoding.min_probability,
+    )
+    return Outcome(answer.output, answer.abstain_reason, ended.reason, usage)
 
 
 def _resident_bytes(arenas: Sequence[Arena]) -> int:

@@ -57,12 +57,16 @@ class EngineLimits:
         """KV blocks that hold this many tokens."""
         return -(-num_tokens // self.block_tokens)
 
-    def reservation_bytes(self, request: Request) -> int:
-        """Bytes a request may come to hold."""
+    def sequence_bytes(self, num_tokens: int) -> int:
+        """Bytes one sequence of this many tokens holds."""
         return (
-            self.blocks_for(request.max_total_tokens) * self.block_bytes
+            self.blocks_for(num_tokens) * self.block_bytes
             + self.state_blocks_per_sequence * self.state_block_bytes
         )
+
+    def reservation_bytes(self, request: Request) -> int:
+        """Bytes a request may come to hold."""
+        return self.sequence_bytes(request.max_total_tokens)
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,16 +59,28 @@ class RegisteredSkill:
         return self.tokenizer.encode(self.prompt.render(values))
 
     def decoding(
-        self, *, seed: int = 0, max_tokens: int | None = None, jump_forward: bool = True
+        self,
+        *,
+        seed: int = 0,
+        max_tokens: int | None = None,
+        jump_forward: bool = True,
+        constrained: bool = True,
     ) -> Decoding:
-        """Decoding state for one call."""
+        """Decoding state for one call.
+
+        Args:
+            seed: of sampling.
+            max_tokens: a limit below the skill's; None for the skill's.
+            jump_forward: take forced tokens several at a time.
+            constrained: False leaves the schema to the model, to measure what it adds.
+        """
         limits = self.skill.decoding
         if max_tokens is not None:
             limits = limits.model_copy(update={"max_tokens": min(max_tokens, limits.max_tokens)})
         return Decoding(
             limits.sampling_params(seed=seed),
             self.manifest.vocabulary.eos_ids,
-            constraint=None if self.constraint is None else self.constraint.start(),
+            constraint=self.constraint.start() if self.constraint and constrained else None,
             detokenizer=self.tokenizer.stream() if limits.stop else None,
             jump_forward=jump_forward,
             measure_confidence=self.skill.abstain.min_confidence > 0.0,

@@ -1,0 +1,206 @@
+"""The composition root: builds everything once, in the order of its dependencies.
+
+`Box` is a daemon without its transports: engines, memory, scheduler, loop, service. `serve` puts
+transports on top and owns signals, readiness and a bounded shutdown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skilld.config import Config, EngineConfig
+from skilld.core.errors import ArtefactError
+from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
+from skilld.engine import Engine, Mode, open_engine
+from skilld.kvcache import Arena, CacheTensor, KvLedger
+from skilld.loop import EngineLoop
+from skilld.scheduler import EngineLimits, Scheduler
+from skilld.service import RefusedEngine, SkillService
+from skilld.skills import Catalog
+from skilld.skills.catalog import SKILLS_DIR
+
+_log = logging.getLogger("skilld.app")
+
+# What every engine is guaranteed: one sequence of this many tokens, or its context if shorter.
+_GUARANTEED_TOKENS = 1024
+_STOP_TIMEOUT_S = 10.0
+
+OpenEngine = Callable[[Path, EngineManifest], Engine]
+
+
+@dataclass(frozen=True, slots=True)
+class ResidentEngine:
+    """An engine that is loaded.
+
+    Attributes:
+        path: its folder.
+        manifest: as read.
+        load_s: from reading the manifest to compiled.
+    """
+
+    path: Path
+    manifest: EngineManifest
+    load_s: float
+
+
+def find_engines(paths: Iterable[Path]) -> list[Path]:
+    """Engine folders among `paths` and up to two levels below them.
+
+    Raises:
+        ArtefactError: a path holds no engine at all.
+    """
+    found: list[Path] = []
+    for path in paths:
+        levels = (MANIFEST_NAME, f"*/{MANIFEST_NAME}", f"*/*/{MANIFEST_NAME}")
+        here = sorted({match.parent for level in levels for match in path.glob(level)})
+        if not here:
+            raise ArtefactError(
+                "holds no engine",
+                path=path,
+                hint=f"an engine is a folder with {MANIFEST_NAME}; `skilld build` makes one",
+                reason="NO_ENGINE",
+            )
+        found += here
+    return found
+
+
+def num_threads_of(config: EngineConfig) -> int:
+    """CPU threads of a step: as configured, or every core this process may use."""
+    return config.num_threads or len(os.sched_getaffinity(0))
+
+
+class Box:
+    """Engines and all they share; see the module docstring.
+
+    Args:
+        config: of the daemon.
+        open_engine_fn: how an engine folder is opened; tests pass a fake engine here.
+
+    Raises:
+        ArtefactError: not a single engine could be loaded; the first reason.
+    """
+
+    def __init__(self, config: Config, *, open_engine_fn: OpenEngine | None = None) -> None:
+        self.config = config
+        self.started_s = time.monotonic()
+        self.residents: list[ResidentEngine] = []
+        self._open_engine = open_engine_fn or self._open_vendor_engine
+        self.ledger = KvLedger(config.memory.kv_budget_bytes)
+        self._scheduler = Scheduler(self.ledger)
+        catalog = Catalog()
+        refused: list[RefusedEngine] = []
+        self.engine_loop = EngineLoop(self._scheduler, lambda events: self.service.deliver(events))
+        for path in find_engines(config.engines):
+            try:
+                self._load(path, catalog)
+            except ArtefactError as error:
+                _log.error("engine refused: %s", error.message, extra={"path": str(path)})
+                refused.append(RefusedEngine(str(path), _skill_names(path), error))
+        if not self.residents:
+            raise refused[0].error
+        self.service = SkillService(
+            catalog,
+            refused=tuple(refused),
+            max_concurrent_calls=config.grpc.max_concurrent_calls,
+        )
+
+    def start(self) -> None:
+        """Start the engine thread; call from inside the running event loop."""
+        self.service.attach(self.engine_loop)
+        self.engine_loop.start()
+
+    async def stop(self, drain_timeout_s: float) -> None:
+        """Turn new calls away, wait for those in flight up to a bound, end the rest."""
+        if not await self.service.drain(drain_timeout_s):
+            _log.warning("calls still in flight after %.1f s are cancelled", drain_timeout_s)
+        if not await asyncio.to_thread(self.engine_loop.stop, _STOP_TIMEOUT_S):
+            _log.error("the engine thread did not end within %.0f s", _STOP_TIMEOUT_S)
+
+    def _load(self, path: Path, catalog: Catalog) -> None:
+        started_s = time.monotonic()
+        manifest = read_manifest(path)
+        if manifest.name in self.ledger.accounts:
+            raise ArtefactError(
+                f"an engine named {manifest.name!r} is already loaded",
+                path=path,
+                reason="DUPLICATE_ENGINE",
+            )
+        engine = self._open_engine(path, manifest)
+        try:
+            limits, kv_arena, state_arena = self._memory_of(engine, manifest)
+            min_tokens = min(manifest.context_limit, _GUARANTEED_TOKENS)
+            self.ledger.open_account(
+                manifest.name,
+                min_bytes=limits.sequence_bytes(min_tokens),
+                max_bytes=self.ledger.budget_bytes,
+            )
+        except ValueError as error:
+            engine.close()
+            raise ArtefactError(
+                str(error),
+                path=path,
+                hint="raise memory.kv_budget_bytes or serve fewer engines",
+                reason="DOES_NOT_FIT",
+            ) from error
+        try:
+            catalog.register_engine(path, manifest)
+        except ArtefactError:
+            self.ledger.close_account(manifest.name)
+            engine.close()
+            raise
+        engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
+        self.engine_loop.add_engine(
+            manifest.name, engine, limits=limits, kv_arena=kv_arena, state_arena=state_arena
+        )
+        load_s = time.monotonic() - started_s
+        self.residents.append(ResidentEngine(path, manifest, load_s))
+        _log.info("engine %s loaded in %.2f s", manifest.name, load_s)
+
+    def _memory_of(
+        self, engine: Engine, manifest: EngineManifest
+    ) -> tuple[EngineLimits, Arena, Arena | None]:
+        kv_tensors = _tensors(engine, "kv")
+        state_tensors = _tensors(engine, "state")
+        settings = self.config.engine
+        kv_block_bytes = sum(tensor.block_bytes for tensor in kv_tensors)
+        limits = EngineLimits(
+            block_tokens=engine.block_tokens,
+            block_bytes=kv_block_bytes,
+            # Address space for the whole budget: it costs nothing until it is written.
+            num_blocks=max(1, self.ledger.budget_bytes // kv_block_bytes),
+            context_limit=manifest.context_limit,
+            state_block_bytes=sum(tensor.block_bytes for tensor in state_tensors),
+            state_blocks_per_sequence=1 if state_tensors else 0,
+            num_state_blocks=settings.max_num_seqs if state_tensors else 0,
+            max_num_seqs=settings.max_num_seqs,
+            max_num_batched_tokens=settings.max_num_batched_tokens,
+            max_queued=settings.max_queued,
+        )
+        kv_arena = Arena(kv_tensors, limits.num_blocks)
+        state_arena = Arena(state_tensors, limits.num_state_blocks) if state_tensors else None
+        return limits, kv_arena, state_arena
+
+    def _open_vendor_engine(self, path: Path, manifest: EngineManifest) -> Engine:
+        settings = self.config.engine
+        return open_engine(
+            path, manifest, num_threads=num_threads_of(settings), mode=Mode(settings.mode)
+        )
+
+
+def _tensors(engine: Engine, kind: str) -> Sequence[CacheTensor]:
+    return [
+        CacheTensor(spec.name, spec.dtype, spec.block_shape)
+        for spec in engine.cache_specs
+        if spec.kind == kind
+    ]
+
+
+def _skill_names(engine_dir: Path) -> tuple[str, ...]:
+    """Ids of the skills a refused engine would have offered, going by file names alone."""
+    return tuple(sorted(path.stem for path in (engine_dir / SKILLS_DIR).glob("*.toml")))

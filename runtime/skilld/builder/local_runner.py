@@ -1,0 +1,151 @@
+"""`LocalRunner`: an engine folder answering its own skills in this process, without a daemon.
+
+For golden cases and evaluation: a fixed batch runs to its end before the next one starts.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skilld.core.batch import Batch, Row
+from skilld.core.errors import InvalidRequestError
+from skilld.core.manifest import read_manifest
+from skilld.engine import Mode, open_engine
+from skilld.skills import Catalog, Decoding, RegisteredSkill
+
+
+@dataclass(slots=True)
+class Generation:
+    """One generated answer.
+
+    Attributes:
+        decoding: finish reason, confidence and counts.
+        token_ids: generated tokens, forced ones included.
+        num_steps: engine steps from prompt to end.
+        elapsed_ms: of the whole batch it ran in.
+    """
+
+    decoding: Decoding
+    token_ids: list[int] = field(default_factory=list)
+    num_steps: int = 0
+    elapsed_ms: float = 0.0
+
+
+class LocalRunner:
+    """See the module docstring.
+
+    Args:
+        engine_dir: an engine folder.
+        mode: fast or parity.
+        num_threads: CPU threads of a step.
+        max_batch: sequences computed together.
+
+    Raises:
+        ArtefactError: the folder is damaged or a skill in it is wrong.
+    """
+
+    def __init__(
+        self, engine_dir: Path, *, mode: Mode = Mode.FAST, num_threads: int, max_batch: int = 8
+    ) -> None:
+        self.manifest = read_manifest(engine_dir)
+        self.catalog = Catalog()
+        self._max_batch = max_batch
+        self._engine = open_engine(engine_dir, self.manifest, num_threads=num_threads, mode=mode)
+        self.catalog.register_engine(engine_dir, self.manifest)
+        self._blocks_per_sequence = -(-self.manifest.context_limit // self._engine.block_tokens)
+        num_blocks = {"kv": max_batch * self._blocks_per_sequence, "state": max_batch}
+        # np.zeros leaves its pages uncommitted until they are written.
+        self._engine.bind(
+            {
+                spec.name: np.zeros((num_blocks[spec.kind], *spec.block_shape), spec.dtype)
+                for spec in self._engine.cache_specs
+            }
+        )
+        self._has_state = any(spec.kind == "state" for spec in self._engine.cache_specs)
+
+    def close(self) -> None:
+        """Release the engine."""
+        self._engine.close()
+
+    def __enter__(self) -> LocalRunner:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def generate(
+        self,
+        entry: RegisteredSkill,
+        inputs: Sequence[Mapping[str, Any]],
+        *,
+        jump_forward: bool = True,
+        constrained: bool = True,
+    ) -> Iterator[Generation]:
+        """Answer valid inputs of a skill, in order, a batch at a time.
+
+        Args:
+            entry: a skill of this engine's catalog.
+            inputs: each valid under its input schema.
+            jump_forward: take forced tokens several at a time.
+            constrained: False decodes without the schema, to see what it adds.
+
+        Raises:
+            InvalidRequestError: an input and its answer do not fit the context.
+        """
+        for start in range(0, len(inputs), self._max_batch):
+            prompts = [entry.encode(dict(v)) for v in inputs[start : start + self._max_batch]]
+            yield from self._run_batch(
+                entry, prompts, jump_forward=jump_forward, constrained=constrained
+            )
+
+    def _run_batch(
+        self,
+        entry: RegisteredSkill,
+        prompts: list[list[int]],
+        *,
+        jump_forward: bool,
+        constrained: bool,
+    ) -> list[Generation]:
+        started_s = time.perf_counter()
+        generations = []
+        for prompt in prompts:
+            if len(prompt) + entry.skill.decoding.max_tokens > self.manifest.context_limit:
+                raise InvalidRequestError(
+                    f"{len(prompt)} prompt tokens leave no room for the answer",
+                    reason="PROMPT_TOO_LONG",
+                )
+            decoding = entry.decoding(jump_forward=jump_forward, constrained=constrained)
+            generations.append(Generation(decoding, token_ids=decoding.start()))
+        past_lens = [0] * len(prompts)
+        while running := [
+            index for index, g in enumerate(generations) if g.decoding.finish_reason is None
+        ]:
+            rows = [
+                self._row(index, [*prompts[index], *generations[index].token_ids], past_lens[index])
+                for index in running
+            ]
+            output = self._engine.step(Batch(self.manifest.name, rows))
+            for position, (index, row) in enumerate(zip(running, rows, strict=True)):
+                past_lens[index] += len(row.token_ids)
+                generation = generations[index]
+                generation.num_steps += 1
+                generation.token_ids += generation.decoding.advance(output.logits[position])
+        for generation in generations:
+            generation.elapsed_ms = (time.perf_counter() - started_s) * 1000.0
+        return generations
+
+    def _row(self, index: int, tokens: list[int], past_len: int) -> Row:
+        first = index * self._blocks_per_sequence
+        return Row(
+            request_id=str(index),
+            token_ids=tokens[past_len:],
+            past_len=past_len,
+            block_ids=range(first, first + self._blocks_per_sequence),
+            state_block_ids=(index,) if self._has_state else (),
+        )

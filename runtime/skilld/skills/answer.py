@@ -1,0 +1,80 @@
+"""`Answer`: what the generated tokens of a call mean, checked against the skill's contract."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from skilld.core.errors import EngineError
+from skilld.core.request import FinishReason
+from skilld.skills.catalog import RegisteredSkill
+from skilld.skills.decoding import before_stop
+
+LOW_CONFIDENCE = "low_confidence"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A typed value, or a reason why there is none.
+
+    Attributes:
+        output: valid under the skill's output schema; None when abstaining.
+        abstain_reason: one of the skill's reasons or `low_confidence`; None when answering.
+    """
+
+    output: Any  # a JSON value
+    abstain_reason: str | None = None
+
+
+def read_answer(
+    entry: RegisteredSkill,
+    token_ids: Sequence[int],
+    *,
+    finish_reason: FinishReason,
+    min_probability: float,
+) -> Answer:
+    """Check a finished generation.
+
+    Args:
+        entry: the skill.
+        token_ids: everything generated, forced tokens included.
+        finish_reason: STOP or LENGTH.
+        min_probability: of the least likely freely chosen token; 1.0 when not measured.
+
+    Raises:
+        EngineError: reason OUTPUT_TRUNCATED (the token limit came first) or OUTPUT_INVALID
+            (not what the schema allows; with a constraint this is a defect of ours).
+    """
+    text = entry.tokenizer.decode(token_ids)
+    skill = entry.skill
+    if skill.decoding.format == "text":
+        return Answer(before_stop(text, skill.decoding.stop))
+    if finish_reason is FinishReason.LENGTH:
+        raise EngineError(
+            f"skill {skill.id!r}: the answer did not end within {len(token_ids)} tokens",
+            reason="OUTPUT_TRUNCATED",
+            skill=skill.id,
+        )
+    try:
+        output = json.loads(text)
+    except ValueError as error:
+        raise EngineError(
+            f"skill {skill.id!r}: the answer is not JSON: {error}",
+            reason="OUTPUT_INVALID",
+            skill=skill.id,
+        ) from error
+    if isinstance(output, dict) and output.keys() == {"abstain"} and skill.abstain.reasons:
+        return Answer(None, abstain_reason=str(output["abstain"]))
+    violation = next(entry.output_validator.iter_errors(output), None)
+    if violation is not None:
+        raise EngineError(
+            f"skill {skill.id!r}: the answer breaks its schema at {violation.json_path}: "
+            f"{violation.message}",
+            reason="OUTPUT_INVALID",
+            skill=skill.id,
+        )
+    if min_probability < skill.abstain.min_confidence:
+        return Answer(None, abstain_reason=LOW_CONFIDENCE)
+    return Answer(output)
