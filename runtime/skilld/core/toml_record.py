@@ -38,7 +38,9 @@ def read_toml(path: Path, record: type[RecordT], *, reason: str) -> RecordT:
     try:
         return record.model_validate(content)
     except ValidationError as error:
-        first = error.errors()[0]
+        # A misspelt key is two errors, one unknown and one missing: the first helps more.
+        errors = error.errors()
+        first = next((e for e in errors if e["type"] == "extra_forbidden"), errors[0])
         location = [str(part) for part in first["loc"]]
         if first["type"] == "extra_forbidden":
             message, hint = "unknown key", _nearest_key(record, location)
