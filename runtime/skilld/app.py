@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import mmap
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import skilld
 from skilld.config import Config, EngineConfig
 from skilld.core.errors import ArtefactError
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
@@ -21,7 +23,7 @@ from skilld.engine import Engine, Mode, open_engine
 from skilld.kvcache import Arena, CacheTensor, KvLedger
 from skilld.loop import EngineLoop
 from skilld.scheduler import EngineLimits, Scheduler
-from skilld.service import RefusedEngine, SkillService
+from skilld.service import BoxStatus, EngineStatus, RefusedEngine, SkillService
 from skilld.skills import Catalog
 from skilld.skills.catalog import SKILLS_DIR
 
@@ -122,6 +124,31 @@ class Box:
         if not await asyncio.to_thread(self.engine_loop.stop, _STOP_TIMEOUT_S):
             _log.error("the engine thread did not end within %.0f s", _STOP_TIMEOUT_S)
 
+    async def status(self) -> BoxStatus:
+        """The operator's view."""
+        figures = {entry["engine"]: entry for entry in await self.service.snapshot()}
+        return BoxStatus(
+            version=skilld.__version__,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - self.started_s,
+            resident_bytes=_process_resident_bytes(),
+            kv_budget_bytes=self.ledger.budget_bytes,
+            engines=tuple(
+                EngineStatus(
+                    manifest=resident.manifest,
+                    path=resident.path,
+                    skills=tuple(
+                        entry.skill.id
+                        for entry in self.service.skills()
+                        if entry.manifest.name == resident.manifest.name
+                    ),
+                    load_s=resident.load_s,
+                    figures=figures[resident.manifest.name],
+                )
+                for resident in self.residents
+            ),
+        )
+
     def _load(self, path: Path, catalog: Catalog) -> None:
         started_s = time.monotonic()
         manifest = read_manifest(path)
@@ -191,6 +218,11 @@ class Box:
         return open_engine(
             path, manifest, num_threads=num_threads_of(settings), mode=Mode(settings.mode)
         )
+
+
+def _process_resident_bytes() -> int:
+    num_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
+    return num_pages * mmap.PAGESIZE
 
 
 def _tensors(engine: Engine, kind: str) -> Sequence[CacheTensor]:

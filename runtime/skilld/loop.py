@@ -310,6 +310,9 @@ class EngineLoop:
             forced = entry.chooser.start()
             if entry.chooser.finish_reason is not None:  # the schema admits one answer only
                 request.tokens += forced
+                self._events.append(Accepted(request.request_id, 0))
+                if entry.streams:
+                    self._events.append(Tokens(request.request_id, forced))
                 self._end(entry, entry.chooser.finish_reason, None)
                 return
             position = self._scheduler.add(request)

@@ -54,6 +54,11 @@ class RegisteredSkill:
         """The parsed template."""
         return Prompt(self.skill.prompt, fields=self.skill.input_schema.get("properties", {}))
 
+    @functools.cached_property
+    def engine_digest(self) -> str:
+        """Digest of the engine; kept, because it goes out with every answer."""
+        return self.manifest.digest
+
     def encode(self, values: dict[str, Any]) -> list[int]:
         """Token ids of the prompt for a valid input."""
         return self.tokenizer.encode(self.prompt.render(values))

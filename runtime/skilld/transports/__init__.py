@@ -1,0 +1,1 @@
+"""Transports: each turns one wire format into calls of `SkillService` and back. Blind to others."""

@@ -1,0 +1,382 @@
+"""Between `skilld.v1` messages and the records of `SkillService`, both ways. No I/O.
+
+Errors leave as `google.rpc.Status`: the code from one table by class, and as details an
+ErrorInfo with the reason every transport uses, a BadRequest for wrong input, a RetryInfo when
+coming back later helps. All of it travels in HTTP/2 trailers, which gRPC bounds at 8 KiB, so
+text that a caller can make long is clipped here.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+import grpc
+from google.protobuf import duration_pb2, struct_pb2
+from google.rpc import error_details_pb2, status_pb2
+
+from skilld.core.errors import (
+    ArtefactError,
+    CancelledError,
+    DeadlineError,
+    EngineError,
+    InvalidRequestError,
+    NotFoundError,
+    OverloadedError,
+    SkilldError,
+    UnavailableError,
+)
+from skilld.core.request import FinishReason, RequestClass
+from skilld.service import BoxStatus, Call, EngineStatus, Outcome, RefusedEngine, parse_input
+from skilld.skills import RegisteredSkill
+from skilld.v1 import admin_service_pb2 as admin
+from skilld.v1 import skill_service_pb2 as v1
+
+DOMAIN = "skilld"
+
+CODES: Mapping[type[SkilldError], grpc.StatusCode] = {
+    InvalidRequestError: grpc.StatusCode.INVALID_ARGUMENT,
+    NotFoundError: grpc.StatusCode.NOT_FOUND,
+    OverloadedError: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    DeadlineError: grpc.StatusCode.DEADLINE_EXCEEDED,
+    CancelledError: grpc.StatusCode.CANCELLED,
+    UnavailableError: grpc.StatusCode.UNAVAILABLE,
+    EngineError: grpc.StatusCode.INTERNAL,
+    ArtefactError: grpc.StatusCode.FAILED_PRECONDITION,
+    SkilldError: grpc.StatusCode.INTERNAL,
+}
+
+_CLASSES = {
+    v1.REQUEST_CLASS_UNSPECIFIED: None,
+    v1.REQUEST_CLASS_DEADLINE: RequestClass.DEADLINE,
+    v1.REQUEST_CLASS_INTERACTIVE: RequestClass.INTERACTIVE,
+    v1.REQUEST_CLASS_BATCH: RequestClass.BATCH,
+}
+_CLASS_VALUES = {ours: theirs for theirs, ours in _CLASSES.items() if ours is not None}
+_FINISH_REASONS = {
+    FinishReason.STOP: v1.FINISH_REASON_STOP,
+    FinishReason.LENGTH: v1.FINISH_REASON_LENGTH,
+}
+_MAX_REQUEST_ID_BYTES = 128
+_MAX_MESSAGE_BYTES = 512
+_MAX_METADATA_BYTES = 128
+_MAX_VIOLATION_BYTES = 160
+_MAX_EXACT_INT = 2.0**53
+
+Json = Any  # a JSON value
+
+
+# --- requests ------------------------------------------------------------------------------------
+
+
+def call_of(request: v1.InvokeRequest, *, time_remaining_s: float | None) -> Call:
+    """Read a request.
+
+    Args:
+        request: as received.
+        time_remaining_s: until the deadline of the RPC; None without one.
+
+    Raises:
+        InvalidRequestError: a field holds what it must not; names the field.
+    """
+    return Call(
+        skill=request.skill,
+        input=_input_of(request),
+        request_id=_request_id_of(request),
+        timeout_s=_timeout_of(request, time_remaining_s),
+        request_class=_class_of(request),
+        max_tokens=request.max_tokens or None,
+        seed=request.seed,
+        jump_forward=not request.disable_jump_forward,
+    )
+
+
+def _input_of(request: v1.InvokeRequest) -> dict[str, Json]:
+    match request.WhichOneof("input"):
+        case "input_json":
+            return parse_input(request.input_json)
+        case "input_struct":
+            return _object_of(request.input_struct)
+        case _:
+            raise _field_error("input", "is missing: set input_json or input_struct")
+
+
+def _request_id_of(request: v1.InvokeRequest) -> str:
+    if len(request.request_id.encode()) > _MAX_REQUEST_ID_BYTES:
+        raise _field_error("request_id", f"is longer than {_MAX_REQUEST_ID_BYTES} bytes")
+    return request.request_id or uuid.uuid4().hex
+
+
+def _timeout_of(request: v1.InvokeRequest, time_remaining_s: float | None) -> float | None:
+    if not request.HasField("timeout"):
+        return time_remaining_s
+    timeout_s = request.timeout.seconds + request.timeout.nanos / 1e9
+    if timeout_s <= 0.0:
+        raise _field_error("timeout", f"must be positive, not {timeout_s} s")
+    return timeout_s if time_remaining_s is None else min(timeout_s, time_remaining_s)
+
+
+def _class_of(request: v1.InvokeRequest) -> RequestClass | None:
+    try:
+        return _CLASSES[request.request_class]
+    except KeyError:  # enums are open on the wire
+        raise _field_error(
+            "request_class", f"{request.request_class} is not a known class"
+        ) from None
+
+
+def _field_error(field: str, problem: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{field} {problem}", violations=[(field, problem)])
+
+
+def _object_of(struct: struct_pb2.Struct) -> dict[str, Json]:
+    return {name: _json_of(value, name) for name, value in struct.fields.items()}
+
+
+def _json_of(value: struct_pb2.Value, name: str) -> Json:
+    match value.WhichOneof("kind"):
+        case "string_value":
+            return value.string_value
+        case "number_value":
+            number = value.number_value
+            if not math.isfinite(number):
+                raise InvalidRequestError(
+                    f"the input holds {number} in {name!r}, which is not JSON",
+                    reason="INPUT_NOT_JSON",
+                )
+            # A Struct knows no integers; 3 should reach the prompt as 3 and not as 3.0.
+            is_whole = number.is_integer() and abs(number) <= _MAX_EXACT_INT
+            return int(number) if is_whole else number
+        case "bool_value":
+            return value.bool_value
+        case "null_value":
+            return None
+        case "struct_value":
+            return _object_of(value.struct_value)
+        case "list_value":
+            return [_json_of(item, name) for item in value.list_value.values]
+        case _:
+            raise InvalidRequestError(
+                f"the input holds a value of no kind in {name!r}", reason="INPUT_NOT_JSON"
+            )
+
+
+# --- answers -------------------------------------------------------------------------------------
+
+
+def response_of(
+    outcome: Outcome, request: v1.InvokeRequest, *, call: Call, entry: RegisteredSkill
+) -> v1.InvokeResponse:
+    """Write an answer, in the form the input came in."""
+    usage = outcome.usage
+    response = v1.InvokeResponse(
+        request_id=call.request_id,
+        finish_reason=_FINISH_REASONS[outcome.finish_reason],
+        usage=v1.Usage(
+            prompt_tokens=usage.prompt_tokens,
+            output_tokens=usage.output_tokens,
+            forced_tokens=usage.forced_tokens,
+            num_steps=usage.num_steps,
+            kv_bytes=usage.kv_bytes,
+            queue_ms=usage.queue_ms,
+            first_token_ms=usage.first_token_ms,
+            total_ms=usage.total_ms,
+        ),
+        engine_digest=entry.engine_digest,
+        skill_version=entry.skill.version,
+    )
+    if outcome.abstain_reason is not None:
+        response.abstain.reason = outcome.abstain_reason
+    elif request.WhichOneof("input") == "input_json":
+        response.output_json = _json_text(outcome.output)
+    else:
+        _fill_value(response.output_value, outcome.output)
+    return response
+
+
+def _fill_value(value: struct_pb2.Value, content: Json) -> None:
+    match content:
+        case None:
+            value.null_value = struct_pb2.NULL_VALUE
+        case bool():
+            value.bool_value = content
+        case int() | float():
+            value.number_value = content
+        case str():
+            value.string_value = content
+        case list():
+            value.list_value.SetInParent()
+            for item in content:
+                _fill_value(value.list_value.values.add(), item)
+        case dict():
+            value.struct_value.SetInParent()
+            for name, item in content.items():
+                _fill_value(value.struct_value.fields[name], item)
+        case _:
+            raise AssertionError(f"not a JSON value: {type(content).__name__}")
+
+
+def _json_text(value: Json) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+# --- skills --------------------------------------------------------------------------------------
+
+
+def skill_of(entry: RegisteredSkill, *, is_draining: bool, max_message_bytes: int) -> v1.Skill:
+    """Describe a skill that is loaded."""
+    skill, manifest = entry.skill, entry.manifest
+    message = v1.Skill(
+        id=skill.id,
+        version=skill.version,
+        description=skill.description,
+        input_schema_json=_json_text(skill.input_schema),
+        output_schema_json=_json_text(skill.output_schema),
+        abstain_reasons=skill.abstain.reasons,
+        limits=v1.SkillLimits(
+            max_tokens=skill.decoding.max_tokens,
+            timeout=_duration(skill.timeout_s),
+            context_tokens=manifest.context_limit,
+            max_message_bytes=max_message_bytes,
+            request_class=_CLASS_VALUES[skill.request_class],
+        ),
+        engine=v1.SkillEngine(
+            name=manifest.name,
+            version=manifest.version,
+            digest=entry.engine_digest,
+            precision=manifest.precision.value,
+        ),
+        state=v1.SKILL_STATE_SERVING,
+    )
+    if is_draining:
+        message.state = v1.SKILL_STATE_DRAINING
+        message.state_reason = UnavailableError.default_reason
+        message.state_message = "the daemon is shutting down"
+    return message
+
+
+def refused_skill_of(skill_id: str, engine: RefusedEngine) -> v1.Skill:
+    """Describe a skill whose engine did not load."""
+    return v1.Skill(
+        id=skill_id,
+        state=v1.SKILL_STATE_UNAVAILABLE,
+        state_reason=engine.error.reason,
+        state_message=engine.error.message,
+    )
+
+
+# --- status --------------------------------------------------------------------------------------
+
+
+def status_response_of(
+    status: BoxStatus, *, refused: tuple[RefusedEngine, ...], is_draining: bool
+) -> admin.GetStatusResponse:
+    """Write the operator's view."""
+    engines = [_engine_of(engine) for engine in status.engines]
+    return admin.GetStatusResponse(
+        version=status.version,
+        pid=status.pid,
+        uptime=_duration(status.uptime_s),
+        resident_bytes=status.resident_bytes,
+        draining=is_draining,
+        kv=admin.KvLedgerStatus(
+            budget_bytes=status.kv_budget_bytes,
+            reserved_bytes=sum(engine.kv.reserved_bytes for engine in engines),
+            used_bytes=sum(engine.kv.used_bytes for engine in engines),
+            resident_bytes=sum(engine.kv.resident_bytes for engine in engines),
+        ),
+        engines=engines,
+        refused=[
+            admin.RefusedEngine(
+                path=engine.path,
+                skills=engine.skills,
+                reason=engine.error.reason,
+                message=engine.error.message,
+            )
+            for engine in refused
+        ],
+    )
+
+
+def _engine_of(engine: EngineStatus) -> admin.EngineStatus:
+    manifest, figures = engine.manifest, engine.figures
+    return admin.EngineStatus(
+        name=manifest.name,
+        version=manifest.version,
+        digest=manifest.digest,
+        precision=manifest.precision.value,
+        path=str(engine.path),
+        skills=engine.skills,
+        load_duration=_duration(engine.load_s),
+        kv=admin.KvLedgerStatus(
+            budget_bytes=figures["kv_max_bytes"],
+            reserved_bytes=figures["kv_reserved_bytes"],
+            used_bytes=figures["kv_used_bytes"],
+            resident_bytes=figures["kv_resident_bytes"],
+        ),
+        **{name: figures[name] for name in _FIGURES},
+    )
+
+
+# Figures of `SkillService.snapshot` that have the same name on the wire.
+_FIGURES = (
+    "kv_min_bytes",
+    "running",
+    "waiting",
+    "step_ms",
+    "tokens_per_s",
+    "mean_batch",
+    "num_steps",
+    "num_output_tokens",
+    "busy_ms",
+    "ended",
+)
+
+
+# --- errors --------------------------------------------------------------------------------------
+
+
+def code_of(error: SkilldError) -> grpc.StatusCode:
+    """The gRPC status of an error, by its nearest class in `CODES`."""
+    return next(CODES[kind] for kind in type(error).__mro__ if kind in CODES)
+
+
+def error_status_of(error: SkilldError, *, request_id: str = "") -> status_pb2.Status:
+    """Write an error with its details."""
+    message = _clip(error.message, _MAX_MESSAGE_BYTES)
+    status = status_pb2.Status(code=code_of(error).value[0], message=message)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
+    for key, value in error.metadata.items():
+        info.metadata[key] = _clip(value, _MAX_METADATA_BYTES)
+    if request_id:
+        info.metadata["request_id"] = request_id
+    status.details.add().Pack(info)
+    match error:
+        case InvalidRequestError(violations=violations) if violations:
+            bad_request = error_details_pb2.BadRequest()
+            for path, problem in violations:
+                bad_request.field_violations.add(
+                    field=_clip(path, _MAX_VIOLATION_BYTES),
+                    description=_clip(problem, _MAX_VIOLATION_BYTES),
+                )
+            status.details.add().Pack(bad_request)
+        case OverloadedError(retry_after_s=retry_after_s):
+            retry = error_details_pb2.RetryInfo(retry_delay=_duration(retry_after_s))
+            status.details.add().Pack(retry)
+    return status
+
+
+def _clip(text: str, max_bytes: int) -> str:
+    encoded = text.encode()
+    if len(encoded) <= max_bytes:
+        return text
+    return encoded[: max_bytes - 3].decode(errors="ignore") + "..."
+
+
+def _duration(seconds: float) -> duration_pb2.Duration:
+    duration = duration_pb2.Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
