@@ -10,6 +10,7 @@ import contextlib
 import itertools
 import json
 import logging
+import math
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
@@ -347,18 +348,29 @@ def parse_input(text: str) -> dict[str, Any]:
     """Parse the JSON text of an input.
 
     Raises:
-        InvalidRequestError: reason INPUT_NOT_JSON, with line and column; or not an object.
+        InvalidRequestError: reason INPUT_NOT_JSON, with line and column where there is one.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant)
+        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        if "\\ud" in text.lower():
+            # An escape may stand for half a character, which no tokenizer or protocol takes.
+            json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise InvalidRequestError(
             f"the input is not JSON: {error.msg} at line {error.lineno} column {error.colno}",
             reason="INPUT_NOT_JSON",
         ) from error
+    except UnicodeEncodeError as error:
+        raise InvalidRequestError(
+            "the input holds an escape that is half a character", reason="INPUT_NOT_JSON"
+        ) from error
     except RecursionError as error:
         raise InvalidRequestError(
             "the input is nested too deeply", reason="INPUT_NOT_JSON"
+        ) from error
+    except ValueError as error:  # an integer of more digits than Python converts
+        raise InvalidRequestError(
+            "the input holds a number that is too long", reason="INPUT_NOT_JSON"
         ) from error
     if not isinstance(value, dict):
         raise InvalidRequestError(
@@ -369,6 +381,16 @@ def parse_input(text: str) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise InvalidRequestError(f"the input holds {name}, which is not JSON", reason="INPUT_NOT_JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number):
+        raise InvalidRequestError(
+            f"the input holds {text}, which is beyond what a number can be",
+            reason="INPUT_NOT_JSON",
+        )
+    return number
 
 
 def _validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:

@@ -352,7 +352,7 @@ def error_status_of(error: SkilldError, *, request_id: str = "") -> status_pb2.S
     for key, value in error.metadata.items():
         info.metadata[key] = _clip(value, _MAX_METADATA_BYTES)
     if request_id:
-        info.metadata["request_id"] = request_id
+        info.metadata["request_id"] = _clip(request_id, _MAX_METADATA_BYTES)
     status.details.add().Pack(info)
     match error:
         case InvalidRequestError(violations=violations) if violations:
