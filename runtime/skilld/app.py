@@ -10,6 +10,7 @@ import asyncio
 import logging
 import mmap
 import os
+import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from pathlib import Path
 
 import skilld
 from skilld.config import Config, EngineConfig
+from skilld.core.batch import Batch, Row
 from skilld.core.errors import ArtefactError
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
 from skilld.engine import Engine, Mode, open_engine
@@ -26,12 +28,14 @@ from skilld.scheduler import EngineLimits, Scheduler
 from skilld.service import BoxStatus, EngineStatus, RefusedEngine, SkillService
 from skilld.skills import Catalog
 from skilld.skills.catalog import SKILLS_DIR
+from skilld.transports.grpc_server import GrpcServer
 
 _log = logging.getLogger("skilld.app")
 
 # What every engine is guaranteed: one sequence of this many tokens, or its context if shorter.
 _GUARANTEED_TOKENS = 1024
 _STOP_TIMEOUT_S = 10.0
+_GOODBYE_S = 0.5  # for answers that are on their way when the server closes
 
 OpenEngine = Callable[[Path, EngineManifest], Engine]
 
@@ -117,10 +121,8 @@ class Box:
         self.service.attach(self.engine_loop)
         self.engine_loop.start()
 
-    async def stop(self, drain_timeout_s: float) -> None:
-        """Turn new calls away, wait for those in flight up to a bound, end the rest."""
-        if not await self.service.drain(drain_timeout_s):
-            _log.warning("calls still in flight after %.1f s are cancelled", drain_timeout_s)
+    async def stop(self) -> None:
+        """Cut off what still runs, close the engines and end the engine thread."""
         if not await asyncio.to_thread(self.engine_loop.stop, _STOP_TIMEOUT_S):
             _log.error("the engine thread did not end within %.0f s", _STOP_TIMEOUT_S)
 
@@ -182,6 +184,7 @@ class Box:
             engine.close()
             raise
         engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
+        _warm_up(engine, manifest, kv_arena)
         self.engine_loop.add_engine(
             manifest.name, engine, limits=limits, kv_arena=kv_arena, state_arena=state_arena
         )
@@ -220,9 +223,56 @@ class Box:
         )
 
 
+def run(config: Config) -> int:
+    """Serve until a signal says stop; returns the exit code of the process.
+
+    Raises:
+        SkilldError: no engine could be loaded, or an address cannot be listened on.
+    """
+    return asyncio.run(_serve(config))
+
+
+async def _serve(config: Config) -> int:
+    box = Box(config)
+    server = GrpcServer(box.service, config.grpc, status=box.status)
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
+    box.start()
+    try:
+        await server.start()
+        _log.info(
+            "ready with %d engines and %d skills", len(box.residents), len(box.service.skills())
+        )
+        await stop.wait()
+        server.set_draining()
+        if not await box.service.drain(config.grpc.drain_timeout_s):
+            _log.warning("calls in flight after %.1f s are cut off", config.grpc.drain_timeout_s)
+    finally:
+        await server.stop(_GOODBYE_S)
+        await box.stop()
+    return 0
+
+
+def _on_signal(stop: asyncio.Event, number: int) -> None:
+    name = signal.Signals(number).name
+    if stop.is_set():
+        _log.warning("%s again: leaving at once", name)
+        os._exit(128 + number)
+    _log.info("%s: finishing the calls in flight", name)
+    stop.set()
+
+
 def _process_resident_bytes() -> int:
     num_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return num_pages * mmap.PAGESIZE
+
+
+def _warm_up(engine: Engine, manifest: EngineManifest, kv_arena: Arena) -> None:
+    """Compute one step nobody asked for: the first is many times slower than all later ones."""
+    state_block_ids = [0] if _tensors(engine, "state") else []
+    engine.step(Batch(manifest.name, [Row("warm-up", [0], 0, [0], state_block_ids)]))
+    kv_arena.give_back([0])
 
 
 def _tensors(engine: Engine, kind: str) -> Sequence[CacheTensor]:

@@ -80,32 +80,57 @@ class SkillClient:
         """
         try:
             request = admin_service_pb2.GetStatusRequest()
-            return self._admin.GetStatus(request, timeout=_ANSWER_TIMEOUT_S)
+            status: admin_service_pb2.GetStatusResponse = self._admin.GetStatus(
+                request, timeout=_ANSWER_TIMEOUT_S
+            )
         except grpc.RpcError as error:
             raise self._translated(error) from None
+        return status
 
     def invoke(
-        self, request: skill_service_pb2.InvokeRequest, *, timeout_s: float | None = None
+        self,
+        skill: str,
+        input_json: str,
+        *,
+        timeout_s: float | None = None,
+        seed: int = 0,
+        jump_forward: bool = True,
     ) -> skill_service_pb2.InvokeResponse:
         """Call a skill.
 
+        Args:
+            skill: its id.
+            input_json: JSON text of the input.
+            timeout_s: the caller's deadline; None leaves it to the skill.
+            seed: of sampling.
+            jump_forward: False decodes forced tokens one by one.
+
         Raises:
             SkilldError: as the daemon said, or UnavailableError when there is none.
         """
+        request = _request(skill, input_json, seed=seed, jump_forward=jump_forward)
         try:
-            return self._skills.Invoke(request, timeout=timeout_s)
+            response: skill_service_pb2.InvokeResponse = self._skills.Invoke(
+                request, timeout=timeout_s
+            )
         except grpc.RpcError as error:
             raise self._translated(error) from None
+        return response
 
     def stream(
-        self, request: skill_service_pb2.InvokeRequest, *, timeout_s: float | None = None
+        self,
+        skill: str,
+        input_json: str,
+        *,
+        timeout_s: float | None = None,
+        seed: int = 0,
     ) -> Iterator[skill_service_pb2.InvokeStreamResponse]:
-        """Call a skill and watch its answer grow.
+        """Call a skill and watch its answer grow; the arguments are those of `invoke`.
 
         Raises:
             SkilldError: as the daemon said, or UnavailableError when there is none.
         """
-        call = skill_service_pb2.InvokeStreamRequest(call=request)
+        call = skill_service_pb2.InvokeStreamRequest(call=_request(skill, input_json, seed=seed))
         try:
             yield from self._skills.InvokeStream(call, timeout=timeout_s)
         except grpc.RpcError as error:
@@ -127,3 +152,14 @@ class SkillClient:
                 reason="NO_DAEMON",
             )
         return SkilldError(f"{error.code().name}: {error.details()}", reason=error.code().name)
+
+
+def _request(
+    skill: str, input_json: str, *, seed: int, jump_forward: bool = True
+) -> skill_service_pb2.InvokeRequest:
+    return skill_service_pb2.InvokeRequest(
+        skill=skill,
+        input_json=input_json,
+        seed=seed,
+        disable_jump_forward=not jump_forward,
+    )

@@ -1,0 +1,124 @@
+"""`doctor`: what an operator should know about this machine before trusting a box to it."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skilld.app import find_engines
+from skilld.config import Config, default_socket_path
+from skilld.core.errors import SkilldError
+from skilld.core.manifest import read_manifest, verify_files
+
+_FAST_INT8 = ("avx512_vnni", "avx_vnni", "amx_int8", "asimddp")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One finding.
+
+    Attributes:
+        name: what was looked at.
+        is_ok: False when the daemon will not work, or not as promised.
+        found: the finding, and what to do where it is not well.
+    """
+
+    name: str
+    is_ok: bool
+    found: str
+
+
+def examine(engines: Iterable[Path]) -> list[Check]:
+    """Examine this machine, and the given engine folders; changes nothing."""
+    checks = [_guarded(check) for check in (_python, _cpu, _memory, _openvino, _socket)]
+    paths: list[Path] = []
+    for path in engines:
+        try:
+            paths += find_engines([path])
+        except SkilldError as error:
+            checks.append(Check(str(path), is_ok=False, found=error.message))
+    return checks + [_engine(path) for path in paths]
+
+
+def _guarded(check: Callable[[], Check]) -> Check:
+    try:
+        return check()
+    except (OSError, ImportError, ValueError) as error:
+        return Check(check.__name__.strip("_"), is_ok=False, found=f"cannot be examined: {error}")
+
+
+def _python() -> Check:
+    return Check("python", sys.version_info >= (3, 11), f"{platform.python_version()}, >= 3.11")
+
+
+def _cpu() -> Check:
+    flags: set[str] = set()
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        if line.startswith(("flags", "Features")):
+            flags = set(line.partition(":")[2].split())
+            break
+    fast = [flag for flag in _FAST_INT8 if flag in flags]
+    found = f"{platform.machine()}, {len(os.sched_getaffinity(0))} usable cores, " + (
+        f"int8 dot products: {', '.join(fast)}"
+        if fast
+        else "no int8 dot products: engines work, several times slower"
+    )
+    return Check("cpu", is_ok=True, found=found)
+
+
+def _memory() -> Check:
+    fields = dict(
+        line.split(":", 1) for line in Path("/proc/meminfo").read_text("utf-8").splitlines()
+    )
+    available = int(fields["MemAvailable"].split()[0]) * 1024
+    budget = Config().memory.kv_budget_bytes
+    return Check(
+        "memory",
+        is_ok=available > budget,
+        found=f"{available >> 20} MiB available; the default KV budget is {budget >> 20} MiB",
+    )
+
+
+def _openvino() -> Check:
+    from skilld.engine.no_egress import openvino
+
+    installed = importlib.metadata.version("openvino")
+    telemetry = sys.modules.get("openvino_telemetry")
+    return Check(
+        "openvino",
+        is_ok=telemetry is None and "CPU" in openvino.Core().available_devices,
+        found=f"{installed}, CPU device present, its usage reports are off",
+    )
+
+
+def _socket() -> Check:
+    path = default_socket_path()
+    folder = path.parent
+    while not folder.exists():
+        folder = folder.parent
+    return Check(
+        "socket",
+        is_ok=os.access(folder, os.W_OK),
+        found=f"{path}"
+        if os.access(folder, os.W_OK)
+        else f"{folder} cannot be written; give --socket, or set SKILLD_SOCKET",
+    )
+
+
+def _engine(path: Path) -> Check:
+    try:
+        manifest = read_manifest(path)
+        verify_files(path, manifest)
+    except SkilldError as error:
+        return Check(f"engine {path}", is_ok=False, found=f"{error.reason}: {error.message}")
+    passed = sum(golden.num_passed for golden in manifest.golden)
+    total = sum(golden.num_cases for golden in manifest.golden)
+    found = f"{manifest.name} {manifest.version} {manifest.precision}, files match their digests"
+    if total:
+        found += f", {passed} of {total} golden cases passed when last verified"
+    return Check(f"engine {path}", is_ok=True, found=found)
