@@ -18,6 +18,7 @@ import sys
 from types import ModuleType
 from typing import Final, NamedTuple
 
+from skilld.builder.positions import take_positions
 from skilld.core.errors import UnavailableError
 
 TOOLS: Final = ("nncf", "openvino", "optimum-intel", "torch", "transformers")
@@ -58,4 +59,6 @@ def load_toolchain() -> Toolchain:
     # The cap comes with the first Gemma's configuration, the floor with its reference cache.
     model_configs.Gemma3TextOpenVINOConfig.MAX_TRANSFORMERS_VERSION = None
     model_configs.GraniteMoeHybridOpenVINOConfig.MIN_TRANSFORMERS_VERSION = None
+    for hybrid in ("GraniteMoeHybridOpenVINOConfig", "LFM2OpenVINOConfig"):
+        take_positions(getattr(model_configs, hybrid))
     return Toolchain(torch=torch, transformers=transformers, convert=convert, nncf=nncf)

@@ -31,25 +31,20 @@ def count_up(tokens: Sequence[int]) -> int:
 
 
 def answering(
-    separator: Sequence[int], reply: Callable[[Sequence[int]], Sequence[int]], *, end_id: int
+    separator: int, reply: Callable[[Sequence[int]], Sequence[int]], *, end_id: int
 ) -> Rule:
     """A rule that answers prompts from a script.
 
     Args:
-        separator: the tokens that end every prompt, at their first occurrence.
+        separator: the token that ends every prompt, at its first occurrence.
         reply: tokens of a prompt, without the separator, to the tokens of its answer.
         end_id: follows the answer.
     """
-    mark = list(separator)
 
     def rule(tokens: Sequence[int]) -> int:
-        history = list(tokens)
-        ends = range(len(mark), len(history) + 1)
-        prompt_end = next((end for end in ends if history[end - len(mark) : end] == mark), None)
-        if prompt_end is None:
-            return end_id
-        answer = reply(history[: prompt_end - len(mark)])
-        done = len(history) - prompt_end
+        prompt_len = tokens.index(separator)
+        answer = reply(tokens[:prompt_len])
+        done = len(tokens) - prompt_len - 1
         return answer[done] if done < len(answer) else end_id
 
     return rule

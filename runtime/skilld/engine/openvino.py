@@ -66,6 +66,9 @@ _STEP_INPUTS: Final = (
 # What may stand between the vocabulary projection and the logits: element-wise, row by row.
 _ROWWISE_OPS: Final = frozenset({"Add", "Convert", "Divide", "Multiply", "Tanh"})
 _BLOCK_AXIS: Final = 2
+# The kernels keep a state every so many tokens, and the one after the last token of a step. We
+# want only the last. 0 should say so, but the Mamba kernel of 2026.4 then keeps none at all.
+_STATE_INTERVAL: Final = 1 << 30
 _MAX_KEPT_SIZES: Final = 64
 
 
@@ -121,6 +124,7 @@ class OpenVINOEngine:
         self._specs = _cache_specs(compiled, path)
         self._block_tokens = _block_tokens(compiled, path)
         self._has_state = any(spec.kind == "state" for spec in self._specs)
+        self._states: list[npt.NDArray[np.generic]] = []
         self._num_blocks = {"kv": 0, "state": 0}
         self._bound: list[tuple[npt.NDArray[np.generic], Any]] = []
         self._request: Any = compiled.create_infer_request()
@@ -171,6 +175,7 @@ class OpenVINOEngine:
             self._request.set_tensor(spec.name, tensor)
         # The runtime keeps no reference to the memory behind a shared tensor, so we must.
         self._bound = bound
+        self._states = [arrays[spec.name] for spec in self._specs if spec.kind == "state"]
 
     def step(self, batch: Batch) -> StepOutput:
         """Compute one ragged batch; see `Engine.step`.
@@ -197,6 +202,7 @@ class OpenVINOEngine:
         self._inputs = {}
         self._request = None
         self._bound = []
+        self._states = []
 
     def _fill(self, batch: Batch) -> int:
         """Write the step inputs of a batch; returns how many rows of logits it wants."""
@@ -244,17 +250,21 @@ class OpenVINOEngine:
         return len(wanted)
 
     def _fill_state(self, batch: Batch, past_lens: list[int]) -> None:
-        """Point every row at its state block: read it (unless the row starts), write it back."""
+        """Point every row at its state block: read it, write it back."""
         state_ids = [id_ for row in batch.rows for id_ in row.state_block_ids]
         if len(state_ids) != len(batch.rows):
             raise EngineError(f"engine {self.manifest.name!r} needs one state block per row")
         self._check_range(state_ids, self._num_blocks["state"], what="state block")
+        for row, state_id in zip(batch.rows, state_ids, strict=True):
+            if row.past_len == 0:
+                # The graph always reads the block first: a new sequence must find zeros.
+                for state in self._states:
+                    state[state_id] = 0
         num_rows = len(state_ids)
         self._inputs["la.block_indices"].set([id_ for id_ in state_ids for _ in range(2)])
         self._inputs["la.block_indices_begins"].set(range(0, 2 * num_rows + 1, 2))
         self._inputs["la.past_lens"].set(past_lens)
-        # An interval of 0 keeps only the state after the last token of the step.
-        self._inputs["la.cache_interval"].set([0] * num_rows)
+        self._inputs["la.cache_interval"].set([_STATE_INTERVAL] * num_rows)
 
     def _check_range(self, ids: Sequence[int], end: int, *, what: str) -> None:
         if ids and not 0 <= min(ids) <= max(ids) < end:
