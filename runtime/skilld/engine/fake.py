@@ -38,10 +38,12 @@ def answering(
     Args:
         separator: the token that ends every prompt, at its first occurrence.
         reply: tokens of a prompt, without the separator, to the tokens of its answer.
-        end_id: follows the answer.
+        end_id: follows the answer, and prompts without a separator.
     """
 
     def rule(tokens: Sequence[int]) -> int:
+        if separator not in tokens:
+            return end_id
         prompt_len = tokens.index(separator)
         answer = reply(tokens[:prompt_len])
         done = len(tokens) - prompt_len - 1
