@@ -14,7 +14,7 @@ The life of a request:
 6.  `update` appends them; the next step feeds them all in one row. Back to 4.
 7.  The chooser says the answer is complete, or the deadline passes, or an abort came: the
     scheduler ends the request, its blocks and pages are free before the next step is planned.
-8.  Thread border 2: events leave through `deliver`, all of one step in one call. The service
+8.  Thread border 2: events leave through `deliver`, those of one step in one call. The service
     turns tokens into text, validates the answer and replies.
 
 Everything but `submit`, `abort` and `call` runs on the engine thread.
@@ -61,7 +61,7 @@ class TokenChooser(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The scheduler took the request."""
+    """The scheduler took the request; only for requests that stream."""
 
     request_id: str
     queue_position: int
@@ -166,7 +166,7 @@ class EngineLoop:
         Args:
             request: `arrival_s` and `deadline_s` are on `time.monotonic`.
             chooser: used on the engine thread only from now on.
-            streams: whether `Tokens` events are wanted.
+            streams: whether events before `Ended` are wanted.
         """
         self._inbox.put(lambda: self._add(_Running(request, chooser, streams)))
 
@@ -222,6 +222,7 @@ class EngineLoop:
             while not self._stopping:
                 self._drain_inbox()
                 batch = self._plan()
+                self._flush()  # who was accepted or came too late need not wait for the step
                 if batch is not None:
                     self._step(batch)
                 self._flush()
@@ -310,8 +311,8 @@ class EngineLoop:
             forced = entry.chooser.start()
             if entry.chooser.finish_reason is not None:  # the schema admits one answer only
                 request.tokens += forced
-                self._events.append(Accepted(request.request_id, 0))
                 if entry.streams:
+                    self._events.append(Accepted(request.request_id, 0))
                     self._events.append(Tokens(request.request_id, forced))
                 self._end(entry, entry.chooser.finish_reason, None)
                 return
@@ -320,9 +321,10 @@ class EngineLoop:
             self._end(entry, FinishReason.ERROR, error)
             return
         request.tokens += forced
-        self._events.append(Accepted(request.request_id, position))
-        if entry.streams and forced:
-            self._events.append(Tokens(request.request_id, forced))
+        if entry.streams:
+            self._events.append(Accepted(request.request_id, position))
+            if forced:
+                self._events.append(Tokens(request.request_id, forced))
 
     def _abort(self, request_id: str) -> None:
         entry = self._running.get(request_id)
