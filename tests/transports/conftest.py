@@ -233,7 +233,15 @@ def gate() -> Iterator[Gate]:
 
 
 @pytest.fixture
-def open_daemon(tokenizer: HfTokenizer, engine_dir: Path, tmp_path: Path) -> OpenDaemon:
+def on_socket(tmp_path: Path) -> GrpcConfig:
+    """A unix socket and nothing else."""
+    return GrpcConfig(socket_path=tmp_path / "s")
+
+
+@pytest.fixture
+def open_daemon(
+    tokenizer: HfTokenizer, engine_dir: Path, on_socket: GrpcConfig
+) -> OpenDaemon:
     """Opens daemons whose fake engine answers `echo` and `triage`."""
 
     @functools.lru_cache(maxsize=64)
@@ -265,7 +273,7 @@ def open_daemon(tokenizer: HfTokenizer, engine_dir: Path, tmp_path: Path) -> Ope
             engines=tuple(engines) or (engine_dir,),
             memory=MemoryConfig(kv_budget_bytes=kv_budget_bytes),
             engine=engine or EngineConfig(),
-            grpc=grpc_config or GrpcConfig(socket_path=tmp_path / "s"),
+            grpc=grpc_config or on_socket,
         )
         box = Box(config, open_engine_fn=open_engine)
         box.start()
