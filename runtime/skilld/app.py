@@ -184,7 +184,9 @@ class Box:
             engine.close()
             raise
         engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
-        _warm_up(engine, manifest, kv_arena)
+        _warm_up(engine, manifest)
+        for arena in filter(None, (kv_arena, state_arena)):
+            arena.give_back([0])
         self.engine_loop.add_engine(
             manifest.name, engine, limits=limits, kv_arena=kv_arena, state_arena=state_arena
         )
@@ -268,11 +270,10 @@ def _process_resident_bytes() -> int:
     return num_pages * mmap.PAGESIZE
 
 
-def _warm_up(engine: Engine, manifest: EngineManifest, kv_arena: Arena) -> None:
-    """Compute one step nobody asked for: the first is many times slower than all later ones."""
+def _warm_up(engine: Engine, manifest: EngineManifest) -> None:
+    """Compute one step in block 0, unasked: the first is many times slower than all later."""
     state_block_ids = [0] if _tensors(engine, "state") else []
     engine.step(Batch(manifest.name, [Row("warm-up", [0], 0, [0], state_block_ids)]))
-    kv_arena.give_back([0])
 
 
 def _tensors(engine: Engine, kind: str) -> Sequence[CacheTensor]:
