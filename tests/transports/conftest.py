@@ -16,7 +16,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import grpc
 import pytest
@@ -42,6 +42,7 @@ from skilld.core.manifest import (
 from skilld.engine import Engine
 from skilld.engine.fake import FakeEngine, answering
 from skilld.transports.grpc_server import GrpcServer
+from skilld.v1 import skill_service_pb2 as v1
 from skilld.v1 import skill_service_pb2_grpc as v1_grpc
 
 DetailT = TypeVar("DetailT", bound=Message)
@@ -103,13 +104,15 @@ class Gate:
     """Holds every engine step back until the test lets it go."""
 
     def __init__(self) -> None:
+        self.holds = threading.Event()
         self._is_open = False
         self._permits = threading.Semaphore(0)
 
     def __call__(self, batch: Batch) -> None:
-        is_call = batch.rows[0].request_id != "warm-up"
-        if is_call and not self._is_open:
-            self._permits.acquire()
+        if self._is_open or batch.rows[0].request_id == "warm-up":
+            return
+        self.holds.set()
+        self._permits.acquire()
 
     def let(self, num_steps: int) -> None:
         """Let some steps go."""
@@ -119,6 +122,11 @@ class Gate:
         """Let all steps go from now on."""
         self._is_open = True
         self._permits.release()
+
+
+def slow_step(batch: Batch) -> None:
+    """A step as long as that of a real model, so that a call of 1000 tokens outlasts a test."""
+    threading.Event().wait(0.003)
 
 
 @dataclass(frozen=True)
@@ -137,9 +145,19 @@ class Daemon:
     def stub(self) -> v1_grpc.SkillServiceStub:
         return v1_grpc.SkillServiceStub(self.channel)
 
+    async def left_alone(self) -> None:
+        """Wait until the service knows that all callers are gone."""
+        async with asyncio.timeout(10):
+            await self.box.service._idle.wait()
+
+    async def ended(self) -> dict[str, int]:
+        """How calls ended, by reason."""
+        (figures,) = await self.box.service.snapshot()
+        return dict(figures["ended"])
+
     async def settled(self) -> None:
         """Wait until no call is left, then prove that everything came back."""
-        await self.box.service._idle.wait()
+        await self.left_alone()
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[tuple[int, int]] = loop.create_future()
         ledger = self.box.ledger
@@ -187,12 +205,25 @@ def tokenizer() -> HfTokenizer:
 def engine_dir(tokenizer: HfTokenizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An engine folder with both skills."""
     folder = tmp_path_factory.mktemp("engines") / "fake"
-    write_engine(folder, tokenizer, {"echo": ECHO, "triage": TRIAGE})
+    _write_engine(folder, tokenizer, {"echo": ECHO, "triage": TRIAGE})
     return folder
 
 
-def write_engine(folder: Path, tokenizer: HfTokenizer, skills: Mapping[str, str]) -> None:
-    """Write an engine folder named after its folder."""
+WriteEngine = Callable[[str, Mapping[str, str]], Path]
+
+
+@pytest.fixture
+def write_engine(tokenizer: HfTokenizer, tmp_path: Path) -> WriteEngine:
+    """Writes further engine folders: a name, and the text of its skills by id."""
+
+    def write(name: str, skills: Mapping[str, str]) -> Path:
+        _write_engine(tmp_path / "engines" / name, tokenizer, skills)
+        return tmp_path / "engines" / name
+
+    return write
+
+
+def _write_engine(folder: Path, tokenizer: HfTokenizer, skills: Mapping[str, str]) -> None:
     (folder / "skills").mkdir(parents=True)
     tokenizer.save(str(folder / "tokenizer.json"))
     for name, text in skills.items():
@@ -305,6 +336,14 @@ def detail_of(error: grpc.RpcError, kind: type[DetailT]) -> DetailT | None:
                 if packed.Unpack(detail):
                     return detail
     return None
+
+
+async def rest_of(stream: grpc.aio.UnaryStreamCall[Any, Any]) -> list[v1.InvokeStreamResponse]:
+    """The events that a started stream still gives."""
+    events = []
+    while (event := await stream.read()) is not grpc.aio.EOF:
+        events.append(event)
+    return events
 
 
 def reason_of(error: grpc.RpcError) -> str:
