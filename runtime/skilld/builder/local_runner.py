@@ -99,7 +99,10 @@ class LocalRunner:
             InvalidRequestError: an input and its answer do not fit the context.
         """
         for start in range(0, len(inputs), self._max_batch):
-            prompts = [entry.encode(dict(v)) for v in inputs[start : start + self._max_batch]]
+            prompts = [
+                entry.encode(entry.prompt.render(values))
+                for values in inputs[start : start + self._max_batch]
+            ]
             yield from self._run_batch(
                 entry, prompts, jump_forward=jump_forward, constrained=constrained
             )

@@ -25,9 +25,14 @@ def take_positions(export_config: Any) -> None:
     class Patcher(export_config._MODEL_PATCHER):  # type: ignore[misc]  # noqa: SLF001
         """The family's own patcher, handing positions on to the model."""
 
+        patched_forward: Any
+        model_orig_forward: Any
+        orig_forward: Any
+
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
-            patched, original = self.patched_forward, self.model_orig_forward
+            patched = self.patched_forward
+            original = self.model_orig_forward
 
             def forward(
                 input_ids: Any,

@@ -186,7 +186,7 @@ class OpenVINOEngine:
         started_ns = time.perf_counter_ns()
         num_logits = self._fill(batch)
         try:
-            self._request.infer()
+            self._request.infer(share_outputs=True)
         except RuntimeError as error:
             raise EngineError(
                 f"engine {self.manifest.name!r}: a step failed: {_first_line(error)}"

@@ -1,0 +1,161 @@
+"""What the OpenVINO engine refuses, and how it treats memory that is not its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from skilld.core.batch import Batch, Row
+from skilld.core.errors import ArtefactError, EngineError
+from skilld.engine.base import Mode
+from skilld.engine.openvino import OpenVINOEngine
+
+pytestmark = pytest.mark.build
+
+
+@pytest.fixture
+def llama_dir(built_family: Callable[[str], Any]) -> Path:
+    engine_dir = built_family("llama-tied").engine_dir
+    assert isinstance(engine_dir, Path)
+    return engine_dir
+
+
+@pytest.fixture
+def copied_dir(llama_dir: Path, tmp_path: Path) -> Path:
+    for file in llama_dir.iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    return tmp_path
+
+
+def one_row(**changes: Any) -> Batch:
+    row: dict[str, Any] = {
+        "request_id": "a",
+        "token_ids": (3, 4, 5),
+        "past_len": 0,
+        "block_ids": (0,),
+    }
+    return Batch(engine="test", rows=[Row(**(row | changes))])
+
+
+@pytest.mark.parametrize("name", ["model.bin", "model.xml", "tokenizer.json"])
+def test_a_changed_file_is_refused_before_it_is_compiled(name: str, copied_dir: Path) -> None:
+    path = copied_dir / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(ArtefactError) as refused:
+        OpenVINOEngine(copied_dir, num_threads=1)
+    assert refused.value.reason == "DIGEST_MISMATCH"
+    assert refused.value.path == path
+
+
+def test_a_graph_that_is_not_one_is_refused_by_file(copied_dir: Path) -> None:
+    from skilld.core.manifest import file_sha256
+
+    (copied_dir / "model.xml").write_text("<net></net>")
+    manifest = json.loads((copied_dir / "manifest.json").read_text())
+    manifest["files"]["model.xml"] = {
+        "sha256": file_sha256(copied_dir / "model.xml"),
+        "num_bytes": (copied_dir / "model.xml").stat().st_size,
+    }
+    (copied_dir / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ArtefactError) as refused:
+        OpenVINOEngine(copied_dir, num_threads=1)
+    assert refused.value.reason == "BAD_ENGINE"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"block_ids": ()},
+        {"block_ids": (4,)},
+        {"block_ids": (-1,)},
+        {"past_len": 30},
+        {"token_ids": (3, 160)},
+        {"token_ids": (-1,)},
+        {"num_logits": 4},
+    ],
+)
+def test_a_row_that_would_touch_foreign_memory_is_refused(
+    changes: dict[str, Any], llama_dir: Path, bound_engine: Callable[..., OpenVINOEngine]
+) -> None:
+    engine = bound_engine(llama_dir, kv_blocks=4, state_blocks=0)
+    with pytest.raises(EngineError):
+        engine.step(one_row(**changes))
+    assert engine.step(one_row()).logits.shape == (1, 160)
+
+
+def test_a_step_without_wanted_logits_still_fills_the_cache(
+    llama_dir: Path, bound_engine: Callable[..., OpenVINOEngine]
+) -> None:
+    engine = bound_engine(llama_dir, kv_blocks=4, state_blocks=0, mode=Mode.PARITY)
+    whole = engine.step(one_row()).logits.copy()
+    assert engine.step(one_row(token_ids=(3, 4), num_logits=0)).logits.shape == (0, 160)
+    rest = engine.step(one_row(token_ids=(5,), past_len=2)).logits
+    np.testing.assert_allclose(rest, whole, atol=1e-5)
+
+
+def test_cache_is_written_to_the_bound_blocks_and_nowhere_else(llama_dir: Path) -> None:
+    engine = OpenVINOEngine(llama_dir, num_threads=1)
+    arrays: dict[str, Any] = {
+        spec.name: np.full((4, *spec.block_shape), 9, spec.dtype) for spec in engine.cache_specs
+    }
+    engine.bind(arrays)
+    engine.step(one_row(token_ids=[3] * 40, block_ids=(3, 1)))
+    for array in arrays.values():
+        assert (array[3] != 9).any()
+        assert (array[1] != 9).any()
+        assert (array[0] == 9).all()
+        assert (array[2] == 9).all()
+    engine.close()
+
+
+@pytest.mark.parametrize("fault", ["missing", "dtype", "shape", "layout"])
+def test_arrays_that_do_not_fit_are_not_bound(fault: str, llama_dir: Path) -> None:
+    engine = OpenVINOEngine(llama_dir, num_threads=1)
+    arrays: dict[str, Any] = {
+        spec.name: np.zeros((4, *spec.block_shape), spec.dtype) for spec in engine.cache_specs
+    }
+    name = engine.cache_specs[0].name
+    match fault:
+        case "missing":
+            del arrays[name]
+        case "dtype":
+            arrays[name] = arrays[name].astype(np.int16)
+        case "shape":
+            arrays[name] = arrays[name][:, :, :-1].copy()
+        case "layout":
+            arrays[name] = np.zeros((8, *engine.cache_specs[0].block_shape), np.uint8)[::2]
+    with pytest.raises(EngineError, match=name.replace(".", r"\.")):
+        engine.bind(arrays)
+    engine.close()
+
+
+def test_a_hybrid_row_without_its_state_block_is_refused(
+    built_family: Callable[[str], Any], bound_engine: Callable[..., OpenVINOEngine]
+) -> None:
+    engine = bound_engine(built_family("lfm2").engine_dir, kv_blocks=4, state_blocks=2)
+    with pytest.raises(EngineError, match="one state block per row"):
+        engine.step(one_row())
+    with pytest.raises(EngineError, match="state block"):
+        engine.step(one_row(state_block_ids=(2,)))
+
+
+def test_importing_the_engine_opens_no_socket() -> None:
+    watch = (
+        "import sys\n"
+        "opened = []\n"
+        "sys.addaudithook(lambda event, args: opened.append((event, args))\n"
+        "    if event.startswith('socket.') and event != 'socket.__new__' else None)\n"
+        "import skilld.engine.openvino\n"
+        "sys.exit(str(opened) if opened else 0)\n"
+    )
+    child = subprocess.run([sys.executable, "-c", watch], capture_output=True, check=False)
+    assert child.returncode == 0, child.stderr
