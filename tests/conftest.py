@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from skilld.builder import build
+from skilld.builder.toolchain import load_toolchain
 from skilld.core.manifest import FileEntry, file_sha256, read_manifest, write_manifest
 
 PICK = """
@@ -64,10 +65,10 @@ items = {type = "integer", minimum = 0, maximum = 9}
 @pytest.fixture(scope="session")
 def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama with the skills `pick` and `count`, int8, 1,024 tokens."""
-    import torch
-    import transformers
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
+    tools = load_toolchain()
+    torch, transformers = tools.torch, tools.transformers
     recipe_dir = tmp_path_factory.mktemp("tiny")
     checkpoint = recipe_dir / "checkpoint"
     checkpoint.mkdir()

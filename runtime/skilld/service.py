@@ -36,6 +36,8 @@ from skilld.skills.decoding import Decoding
 
 _log = logging.getLogger("skilld.service")
 
+_LONG_PROMPT_CHARS = 4096
+
 
 @dataclass(frozen=True, slots=True)
 class Call:
@@ -274,21 +276,26 @@ class SkillService:
         self, call: Call, *, streams: bool
     ) -> AsyncGenerator[Accepted | Delta | Outcome, None]:
         assert self._engine_loop is not None
+        arrival_s = time.monotonic()
         entry = self.get(call.skill)
         self._check_room()
-        values = dict(call.input)
-        _validate_input(entry, values)
-        decoding = entry.decoding(
-            seed=call.seed, max_tokens=call.max_tokens, jump_forward=call.jump_forward
-        )
-        request = self._request(call, entry, values)
-        detokenizer = entry.tokenizer.stream() if streams else None
+        request_id = str(next(self._ids))
         inbox: asyncio.Queue[Event] = asyncio.Queue()
-        self._inboxes[request.request_id] = inbox
+        self._inboxes[request_id] = inbox
         self._idle.clear()
-        ended = False
+        is_submitted = ended = False
         try:
+            values = dict(call.input)
+            _validate_input(entry, values)
+            decoding = entry.decoding(
+                seed=call.seed, max_tokens=call.max_tokens, jump_forward=call.jump_forward
+            )
+            request = _request(
+                call, entry, await _encode(entry, values), request_id, arrival_s=arrival_s
+            )
+            detokenizer = entry.tokenizer.stream() if streams else None
             self._engine_loop.submit(request, decoding, streams=streams)
+            is_submitted = True
             while not ended:
                 match await inbox.get():
                     case Accepted() as accepted:
@@ -302,9 +309,9 @@ class SkillService:
                         yield _outcome(entry, decoding, request, event)
         finally:
             # The caller left, or took no interest in the rest: its blocks go back at once.
-            if not ended:
-                self._engine_loop.abort(request.request_id)
-            del self._inboxes[request.request_id]
+            if is_submitted and not ended:
+                self._engine_loop.abort(request_id)
+            del self._inboxes[request_id]
             if not self._inboxes:
                 self._idle.set()
 
@@ -317,25 +324,6 @@ class SkillService:
                 retry_after_s=0.1,
                 reason="TOO_MANY_CALLS",
             )
-
-    def _request(self, call: Call, entry: RegisteredSkill, values: dict[str, Any]) -> Request:
-        skill = entry.skill
-        now_s = time.monotonic()
-        timeout_s = skill.timeout_s
-        if call.timeout_s is not None:
-            timeout_s = min(timeout_s, call.timeout_s)
-        max_tokens = skill.decoding.max_tokens
-        if call.max_tokens is not None:
-            max_tokens = max(1, min(max_tokens, call.max_tokens))
-        return Request(
-            request_id=f"{next(self._ids)}",
-            engine=entry.manifest.name,
-            prompt=entry.encode(values),
-            max_tokens=max_tokens,
-            request_class=skill.request_class if call.request_class is None else call.request_class,
-            arrival_s=now_s,
-            deadline_s=now_s + timeout_s,
-        )
 
     def _dispatch(self, events: list[Event]) -> None:
         for event in events:
@@ -405,6 +393,35 @@ def _validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:
             violations=violations,
             skill=entry.skill.id,
         )
+
+
+async def _encode(entry: RegisteredSkill, values: dict[str, Any]) -> list[int]:
+    """Token ids of the prompt; a long one must not hold up every other caller."""
+    segments = entry.prompt.render(values)
+    if sum(len(segment.text) for segment in segments) < _LONG_PROMPT_CHARS:
+        return entry.encode(segments)
+    return await asyncio.to_thread(entry.encode, segments)
+
+
+def _request(
+    call: Call, entry: RegisteredSkill, prompt: list[int], request_id: str, *, arrival_s: float
+) -> Request:
+    skill = entry.skill
+    timeout_s = skill.timeout_s
+    if call.timeout_s is not None:
+        timeout_s = min(timeout_s, call.timeout_s)
+    max_tokens = skill.decoding.max_tokens
+    if call.max_tokens is not None:
+        max_tokens = max(1, min(max_tokens, call.max_tokens))
+    return Request(
+        request_id=request_id,
+        engine=entry.manifest.name,
+        prompt=prompt,
+        max_tokens=max_tokens,
+        request_class=skill.request_class if call.request_class is None else call.request_class,
+        arrival_s=arrival_s,
+        deadline_s=arrival_s + timeout_s,
+    )
 
 
 def _outcome(entry: RegisteredSkill, decoding: Decoding, request: Request, ended: Ended) -> Outcome:

@@ -15,7 +15,6 @@ from skilld.core.manifest import Vocabulary
 from skilld.core.request import FinishReason, SamplingParams
 from skilld.skills.constraint import ConstraintCompiler
 from skilld.skills.decoding import Decoding, before_stop
-from skilld.skills.prompt import Segment
 from skilld.skills.tokenizer import Tokenizer
 
 SCHEMA: dict[str, Any] = {
@@ -142,7 +141,7 @@ def test_the_end_token_ends_free_text_and_is_not_part_of_it(vocabulary: Vocabula
 
 
 def test_a_stop_string_is_found_across_tokens(tokenizer: Tokenizer, vocabulary: Vocabulary) -> None:
-    ids = tokenizer.encode([Segment("drive; then STOP and more", is_value=True)])
+    ids = tokenizer.encode_value("drive; then STOP and more")
     decoding = Decoding(
         SamplingParams(max_tokens=99, stop=("STOP",)),
         vocabulary.eos_ids,

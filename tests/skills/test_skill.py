@@ -9,7 +9,7 @@ import pytest
 from skilld.core.errors import ArtefactError
 from skilld.core.request import RequestClass
 from skilld.skills import read_skill
-from skilld.skills.prompt import Prompt, PromptError, Segment
+from skilld.skills.prompt import Prompt, PromptError
 from skilld.skills.tokenizer import Tokenizer
 
 GOOD = """
@@ -104,17 +104,21 @@ def test_format_specifications_are_refused() -> None:
 
 
 def test_a_value_cannot_smuggle_in_a_special_token(tokenizer: Tokenizer) -> None:
-    literal = tokenizer.encode([Segment("<|out|>", is_value=False)])
-    value = tokenizer.encode([Segment("<|out|>", is_value=True)])
+    literal = tokenizer.encode_template("<|out|>")
+    value = tokenizer.encode_value("<|out|>")
     assert len(literal) == 1
     assert literal[0] not in value
     assert tokenizer.decode(value) == "<|out|>"
 
 
+def test_long_values_are_encoded_like_short_ones(tokenizer: Tokenizer) -> None:
+    text = "drive E12; 油圧 <|out|>\n"
+    assert tokenizer.encode_value(text * 500) == tokenizer.encode_value(text) * 500
+
+
 def test_streamed_text_is_the_text_and_never_half_a_character(tokenizer: Tokenizer) -> None:
     text = "油圧ポンプ異常 pump 圧力低下"
-    ids = tokenizer.encode([Segment(text, is_value=True)])
     stream = tokenizer.stream()
-    pieces = [stream.push([token_id]) for token_id in ids]
+    pieces = [stream.push([token_id]) for token_id in tokenizer.encode_value(text)]
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece for piece in pieces)

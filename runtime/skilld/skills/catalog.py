@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from jsonschema import Draft202012Validator
 
@@ -14,7 +13,7 @@ from skilld.core.errors import ArtefactError, InvalidRequestError, NotFoundError
 from skilld.core.manifest import EngineManifest
 from skilld.skills.constraint import Constraint, ConstraintCompiler
 from skilld.skills.decoding import Decoding
-from skilld.skills.prompt import Prompt
+from skilld.skills.prompt import Prompt, Segment
 from skilld.skills.schema_profile import check_input_schema, check_output_schema
 from skilld.skills.skill import Skill, read_skill
 from skilld.skills.tokenizer import Tokenizer
@@ -59,9 +58,19 @@ class RegisteredSkill:
         """Digest of the engine; kept, because it goes out with every answer."""
         return self.manifest.digest
 
-    def encode(self, values: dict[str, Any]) -> list[int]:
-        """Token ids of the prompt for a valid input."""
-        return self.tokenizer.encode(self.prompt.render(values))
+    @functools.cached_property
+    def _template_ids(self) -> dict[str, list[int]]:
+        return {text: self.tokenizer.encode_template(text) for text in self.prompt.literals}
+
+    def encode(self, segments: Sequence[Segment]) -> list[int]:
+        """Token ids of a rendered prompt; values are tokenized apart from the template."""
+        ids: list[int] = []
+        for segment in segments:
+            if segment.is_value:
+                ids += self.tokenizer.encode_value(segment.text)
+            else:
+                ids += self._template_ids[segment.text]
+        return ids
 
     def decoding(
         self,
@@ -171,6 +180,8 @@ def _compile(
             raise ArtefactError(
                 error.message, path=path, key="output_schema", reason="BAD_SKILL"
             ) from error
-    return RegisteredSkill(
+    entry = RegisteredSkill(
         skill=skill, manifest=manifest, tokenizer=tokenizer, constraint=constraint
     )
+    entry.encode(entry.prompt.render({}))  # the template's tokens, before the first call
+    return entry

@@ -51,6 +51,11 @@ class Prompt:
                 raise PromptError(f"{{{field}}} is not a property of the input (known: {known})")
             self._parts.append((literal, field))
 
+    @property
+    def literals(self) -> list[str]:
+        """The template's own pieces of text."""
+        return [literal for literal, _ in self._parts if literal]
+
     def render(self, values: Mapping[str, Any]) -> list[Segment]:
         """Fill in the fields of one input; an absent optional field becomes empty text."""
         segments = []

@@ -9,11 +9,12 @@ import tokenizers
 from tokenizers.decoders import DecodeStream
 
 from skilld.core.errors import ArtefactError
-from skilld.skills.prompt import Segment
+
+_LONG_CHARS = 4096
 
 
 class Tokenizer:
-    """A Hugging Face `tokenizer.json`. Used from one thread.
+    """A Hugging Face `tokenizer.json`.
 
     Args:
         path: of the file.
@@ -32,18 +33,28 @@ class Tokenizer:
             ) from error
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True
 
-    def encode(self, segments: Sequence[Segment]) -> list[int]:
-        """Token ids of a prompt, segment by segment.
+    def encode_template(self, text: str) -> list[int]:
+        """Token ids of text we wrote: words of special tokens are parsed as such.
 
-        Nothing is added: a template that wants a begin-of-text token writes it. Words that look
-        like special tokens are parsed as such in the template's own text only.
+        Nothing is added: a template that wants a begin-of-text token writes it.
         """
-        ids: list[int] = []
-        for segment in segments:
-            self._tokenizer.encode_special_tokens = segment.is_value
-            ids += self._tokenizer.encode(segment.text, add_special_tokens=False).ids
-        return ids
+        self._tokenizer.encode_special_tokens = False
+        try:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        finally:
+            self._tokenizer.encode_special_tokens = True
+
+    def encode_value(self, text: str) -> list[int]:
+        """Token ids of text a caller sent: words of special tokens are plain text.
+
+        Long text may be encoded on any thread: the interpreter's lock is not held meanwhile,
+        which `encode` of the library would.
+        """
+        if len(text) < _LONG_CHARS:
+            return list(self._tokenizer.encode(text, add_special_tokens=False).ids)
+        return list(self._tokenizer.encode_batch([text], add_special_tokens=False)[0].ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Text of token ids, without special tokens."""
