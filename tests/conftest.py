@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from skilld.builder import build
 from skilld.builder.toolchain import load_toolchain
@@ -62,14 +63,44 @@ items = {type = "integer", minimum = 0, maximum = 9}
 """
 
 
+_SHAPE = {
+    "hidden_size": 64,
+    "intermediate_size": 128,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 1024,
+    "tie_word_embeddings": True,
+    "initializer_range": 0.2,
+    "bos_token_id": None,
+    "eos_token_id": 1,
+    "pad_token_id": 0,
+}
+
+
 @pytest.fixture(scope="session")
 def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A random two-layer Llama with the skills `pick` and `count`, int8, 1,024 tokens."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    config = {**_SHAPE, "num_hidden_layers": 2}
+    return _build_random(tmp_path_factory.mktemp("tiny"), "tiny", "LlamaConfig", config)
 
+
+@pytest.fixture(scope="session")
+def tiny_hybrid(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with LFM2: convolution layers, whose state is a block of its own, and attention."""
+    config = {
+        **_SHAPE,
+        "num_hidden_layers": 3,
+        "layer_types": ["conv", "full_attention", "conv"],
+        "conv_L_cache": 3,
+        "block_auto_adjust_ff_dim": False,
+    }
+    return _build_random(tmp_path_factory.mktemp("hybrid"), "hybrid", "Lfm2Config", config)
+
+
+def _build_random(
+    recipe_dir: Path, name: str, config_class: str, config: Mapping[str, object]
+) -> Path:
     tools = load_toolchain()
-    torch, transformers = tools.torch, tools.transformers
-    recipe_dir = tmp_path_factory.mktemp("tiny")
     checkpoint = recipe_dir / "checkpoint"
     checkpoint.mkdir()
     tokenizer = Tokenizer(models.BPE())
@@ -85,26 +116,13 @@ def tiny_engine(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ),
     )
     tokenizer.save(str(checkpoint / "tokenizer.json"))
-    torch.manual_seed(7)
-    model = transformers.LlamaForCausalLM(
-        transformers.LlamaConfig(
-            vocab_size=tokenizer.get_vocab_size(),
-            hidden_size=64,
-            intermediate_size=128,
-            num_hidden_layers=2,
-            num_attention_heads=4,
-            num_key_value_heads=2,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-            initializer_range=0.2,
-            bos_token_id=None,
-            eos_token_id=1,
-            pad_token_id=0,
-        )
+    tools.torch.manual_seed(7)
+    shape = getattr(tools.transformers, config_class)(
+        vocab_size=tokenizer.get_vocab_size(), **config
     )
-    model.save_pretrained(checkpoint)
+    tools.transformers.AutoModelForCausalLM.from_config(shape).save_pretrained(checkpoint)
     (recipe_dir / "recipe.toml").write_text(
-        'name = "tiny"\nversion = "0.1.0"\ncheckpoint = "checkpoint"\nlicence = "Apache-2.0"\n',
+        f'name = "{name}"\nversion = "0.1.0"\ncheckpoint = "checkpoint"\nlicence = "Apache-2.0"\n',
         encoding="utf-8",
     )
     skills = recipe_dir / "skills"

@@ -56,6 +56,19 @@ async def test_batched_answers_are_those_given_alone(tiny_engine: Path) -> None:
     assert figures[0]["mean_batch"] > 1.2, "nothing was batched"
 
 
+async def test_recurrent_state_is_booked_and_batched_like_any_block(tiny_hybrid: Path) -> None:
+    async with serving(parity(tiny_hybrid, max_num_seqs=4, max_num_batched_tokens=20)) as box:
+        alone = [(await box.service.invoke(Call("pick", value))).output for value in INPUTS[:10]]
+        together = await asyncio.gather(
+            *(box.service.invoke(Call("pick", value)) for value in INPUTS[:10])
+        )
+    assert [outcome.output for outcome in together] == alone
+    cache = box.residents[0].manifest.cache
+    assert cache.state_bytes_per_sequence > 0
+    # In parity mode the cache is wider than the manifest's, which is of the fast mode.
+    assert together[0].usage.kv_bytes > cache.state_bytes_per_sequence
+
+
 async def test_jump_forward_changes_no_answer_and_saves_steps(tiny_engine: Path) -> None:
     async with serving(parity(tiny_engine)) as box:
         for value in INPUTS[:8]:
