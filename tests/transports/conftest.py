@@ -22,6 +22,7 @@ import grpc
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2_grpc
 from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as HfTokenizer
 
@@ -129,6 +130,13 @@ def slow_step(batch: Batch) -> None:
     threading.Event().wait(0.003)
 
 
+async def until(fact: Callable[[], bool]) -> None:
+    """Let the event loop run until something inside the daemon is true."""
+    async with asyncio.timeout(10):
+        while not fact():  # noqa: ASYNC110 - there is no event for what tests alone ask about
+            await asyncio.sleep(0)
+
+
 @dataclass(frozen=True)
 class Daemon:
     """A running daemon and a connection to its first listener."""
@@ -144,6 +152,15 @@ class Daemon:
     @property
     def stub(self) -> v1_grpc.SkillServiceStub:
         return v1_grpc.SkillServiceStub(self.channel)
+
+    @property
+    def health(self) -> Any:  # Any: the stub's types leave its methods out
+        return health_pb2_grpc.HealthStub(self.channel)
+
+    @property
+    def num_calls(self) -> int:
+        """Calls that the service works on."""
+        return len(self.box.service._inboxes)
 
     async def left_alone(self) -> None:
         """Wait until the service knows that all callers are gone."""
@@ -246,13 +263,17 @@ def _write_engine(folder: Path, tokenizer: HfTokenizer, skills: Mapping[str, str
             num_parameters=1,
         ),
         cache=CacheLayout(block_tokens=4, kv_bytes_per_token=8),
-        vocabulary=Vocabulary(
-            size=tokenizer.get_vocab_size(), eos_ids=(tokenizer.token_to_id(END),)
-        ),
+        vocabulary=Vocabulary(size=tokenizer.get_vocab_size(), eos_ids=(_id_of(tokenizer, END),)),
         build_host=BuildHost(cpu="none", cpu_features=(), num_threads=1, tool_versions={}),
         files={},
     )
     write_manifest(folder, manifest)
+
+
+def _id_of(tokenizer: HfTokenizer, word: str) -> int:
+    token_id = tokenizer.token_to_id(word)
+    assert token_id is not None
+    return int(token_id)
 
 
 @pytest.fixture
@@ -270,9 +291,7 @@ def on_socket(tmp_path: Path) -> GrpcConfig:
 
 
 @pytest.fixture
-def open_daemon(
-    tokenizer: HfTokenizer, engine_dir: Path, on_socket: GrpcConfig
-) -> OpenDaemon:
+def open_daemon(tokenizer: HfTokenizer, engine_dir: Path, on_socket: GrpcConfig) -> OpenDaemon:
     """Opens daemons whose fake engine answers `echo` and `triage`."""
 
     @functools.lru_cache(maxsize=64)
@@ -282,9 +301,9 @@ def open_daemon(
         return ids
 
     rule = answering(
-        tokenizer.token_to_id(ANSWER),
+        _id_of(tokenizer, ANSWER),
         lambda prompt: reply_to(tuple(prompt)),
-        end_id=tokenizer.token_to_id(END),
+        end_id=_id_of(tokenizer, END),
     )
 
     @contextlib.asynccontextmanager
@@ -340,8 +359,9 @@ def detail_of(error: grpc.RpcError, kind: type[DetailT]) -> DetailT | None:
 
 async def rest_of(stream: grpc.aio.UnaryStreamCall[Any, Any]) -> list[v1.InvokeStreamResponse]:
     """The events that a started stream still gives."""
-    events = []
+    events: list[v1.InvokeStreamResponse] = []
     while (event := await stream.read()) is not grpc.aio.EOF:
+        assert isinstance(event, v1.InvokeStreamResponse)
         events.append(event)
     return events
 

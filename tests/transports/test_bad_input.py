@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import math
+from typing import Any
 
 import grpc
 import pytest
@@ -59,7 +60,7 @@ async def test_malformed_json_is_told_with_line_and_column(daemon: Daemon) -> No
     ],
 )
 async def test_wrong_types_are_told_with_their_path_in_both_forms(
-    daemon: Daemon, values: dict[str, object], path: str
+    daemon: Daemon, values: dict[str, Any], path: str
 ) -> None:
     struct = struct_pb2.Struct()
     struct.update(values)
@@ -194,7 +195,7 @@ async def test_message_over_the_limit_is_refused_before_it_is_read(
 
 
 async def test_bytes_that_are_no_message_end_one_call_only(daemon: Daemon) -> None:
-    raw = daemon.channel.unary_unary("/skilld.v1.SkillService/Invoke")
+    raw: Any = daemon.channel.unary_unary("/skilld.v1.SkillService/Invoke")
     with pytest.raises(grpc.aio.AioRpcError):
         await raw(b"\xff\xff\xff\xff")
     good = v1.InvokeRequest(skill="echo", input_json='{"text": "still here"}')

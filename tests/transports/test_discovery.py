@@ -3,16 +3,25 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from typing import Any
 
 import grpc
 import pytest
 from google.protobuf import descriptor_pool, message_factory
-from google.protobuf.message import Message
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from tests.transports.conftest import ECHO, TRIAGE, Daemon, Gate, OpenDaemon, WriteEngine, reason_of
+from tests.transports.conftest import (
+    ECHO,
+    TRIAGE,
+    Daemon,
+    Gate,
+    OpenDaemon,
+    WriteEngine,
+    reason_of,
+    until,
+)
 
 import skilld
 from skilld.config import GrpcConfig
@@ -71,9 +80,8 @@ async def test_skill_of_a_refused_engine_says_why_and_the_others_serve(
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
         assert reason_of(caught.value) == "ENGINE_REFUSED"
 
-        health = health_pb2_grpc.HealthStub(daemon.channel)
         states = {
-            name: (await health.Check(health_pb2.HealthCheckRequest(service=name))).status
+            name: (await daemon.health.Check(health_pb2.HealthCheckRequest(service=name))).status
             for name in ("", "echo", "triage")
         }
         assert states == {"": SERVING, "echo": SERVING, "triage": NOT_SERVING}
@@ -99,8 +107,7 @@ async def test_status_tells_where_memory_and_time_go(open_daemon: OpenDaemon, ga
         await stream.read()
         await stream.read()
         pending = asyncio.ensure_future(stub.GetStatus(admin.GetStatusRequest()))
-        while daemon.box.engine_loop._inbox.empty():
-            await asyncio.sleep(0)
+        await until(lambda: not daemon.box.engine_loop._inbox.empty())
         gate.let(1)
         status = await pending
         assert status.version == skilld.__version__
@@ -154,40 +161,40 @@ def test_client_without_stubs_can_call_by_reflection(blocking_target: str) -> No
         }
         pool = descriptor_pool.DescriptorPool(database)
         method = pool.FindServiceByName("skilld.v1.SkillService").FindMethodByName("Invoke")
-        request = message_factory.GetMessageClass(method.input_type)()
+        request: Any = message_factory.GetMessageClass(method.input_type)()
         request.skill = "echo"
         request.input_struct["text"] = "without stubs"
-        response_class = message_factory.GetMessageClass(method.output_type)
-        call = channel.unary_unary(
+        response_class: Any = message_factory.GetMessageClass(method.output_type)
+        call: Any = channel.unary_unary(
             f"/{method.containing_service.full_name}/{method.name}",
-            request_serializer=Message.SerializeToString,
+            request_serializer=lambda message: message.SerializeToString(),
             response_deserializer=response_class.FromString,
         )
         assert call(request).output_value.string_value == "without stubs"
 
 
 async def test_health_of_an_unknown_name_is_not_found(daemon: Daemon) -> None:
-    health = health_pb2_grpc.HealthStub(daemon.channel)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
-        await health.Check(health_pb2.HealthCheckRequest(service="dance"))
+        await daemon.health.Check(health_pb2.HealthCheckRequest(service="dance"))
     assert caught.value.code() is grpc.StatusCode.NOT_FOUND
-    watch = health.Watch(health_pb2.HealthCheckRequest(service="dance"))
+    watch = daemon.health.Watch(health_pb2.HealthCheckRequest(service="dance"))
     assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVICE_UNKNOWN
     watch.cancel()
 
 
 async def test_every_watcher_hears_of_draining_though_another_one_left(daemon: Daemon) -> None:
-    health = health_pb2_grpc.HealthStub(daemon.channel)
     requests = [health_pb2.HealthCheckRequest(service=name) for name in ("", "", "echo")]
-    watches = [health.Watch(request) for request in requests]
+    watches = [daemon.health.Watch(request) for request in requests]
     leaving, *staying = watches
     for watch in watches:
         assert (await watch.read()).status == SERVING
     leaving.cancel()
-    # The server has seen the cancellation once it has answered a later call of this connection.
-    await health.Check(health_pb2.HealthCheckRequest())
+    # Sent after the cancellation on the same connection, so the server has seen that one.
+    await daemon.health.Check(health_pb2.HealthCheckRequest())
     daemon.server.set_draining()
     for watch in staying:
         assert (await watch.read()).status == NOT_SERVING
         watch.cancel()
-    assert (await health.Check(health_pb2.HealthCheckRequest(service="echo"))).status == NOT_SERVING
+    assert (
+        await daemon.health.Check(health_pb2.HealthCheckRequest(service="echo"))
+    ).status == NOT_SERVING

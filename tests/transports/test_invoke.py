@@ -31,7 +31,7 @@ async def test_struct_in_gives_a_value_out(daemon: Daemon) -> None:
 
 
 async def test_text_of_any_script_survives_both_forms(daemon: Daemon) -> None:
-    text = "油圧 7 bar\n\t\"quoted\" ✓ <|answer|>"
+    text = '油圧 7 bar\n\t"quoted" ✓ <|answer|>'
     response = await daemon.stub.Invoke(
         v1.InvokeRequest(skill="echo", input_json=json.dumps({"text": text}))
     )

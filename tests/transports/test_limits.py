@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import grpc
 import pytest
 from google.rpc import error_details_pb2
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2
 from tests.transports.conftest import (
     ECHO,
     Daemon,
@@ -27,10 +28,14 @@ SHORT = v1.InvokeRequest(skill="echo", input_json='{"text": "a"}')
 ONE_AT_A_TIME = EngineConfig(max_num_seqs=1, max_queued=2)
 
 
-async def started(daemon: Daemon, request: v1.InvokeRequest) -> grpc.aio.UnaryStreamCall:
+async def started(daemon: Daemon, request: v1.InvokeRequest) -> grpc.aio.UnaryStreamCall[Any, Any]:
     """A stream that the scheduler took."""
-    stream = daemon.stub.InvokeStream(v1.InvokeStreamRequest(call=request))
-    assert (await stream.read()).WhichOneof("event") == "accepted"
+    stream: grpc.aio.UnaryStreamCall[Any, v1.InvokeStreamResponse] = daemon.stub.InvokeStream(
+        v1.InvokeStreamRequest(call=request)
+    )
+    event = await stream.read()
+    assert isinstance(event, v1.InvokeStreamResponse)
+    assert event.WhichOneof("event") == "accepted"
     return stream
 
 
@@ -72,8 +77,7 @@ async def test_too_many_calls_are_turned_away_and_the_box_still_talks(
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert reason_of(error) == "TOO_MANY_CALLS"
         assert detail_of(error, error_details_pb2.RetryInfo) is not None
-        health = health_pb2_grpc.HealthStub(daemon.channel)
-        answer = await health.Check(health_pb2.HealthCheckRequest())
+        answer = await daemon.health.Check(health_pb2.HealthCheckRequest())
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
         stream.cancel()
         gate.open()
@@ -84,12 +88,11 @@ async def test_rpcs_of_all_kinds_together_are_bounded(
 ) -> None:
     config = on_socket.model_copy(update={"max_concurrent_calls": 1})
     async with open_daemon(grpc_config=config) as daemon:
-        health = health_pb2_grpc.HealthStub(daemon.channel)
-        watches = [health.Watch(health_pb2.HealthCheckRequest()) for _ in range(1 + 64)]
+        watches = [daemon.health.Watch(health_pb2.HealthCheckRequest()) for _ in range(1 + 64)]
         for watch in watches:
             await watch.read()
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await health.Check(health_pb2.HealthCheckRequest())
+            await daemon.health.Check(health_pb2.HealthCheckRequest())
         assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         for watch in watches:
             watch.cancel()
@@ -156,4 +159,4 @@ async def test_draining_box_ends_what_runs_and_takes_nothing_new(
 def _where(error: grpc.aio.AioRpcError) -> str:
     info = detail_of(error, error_details_pb2.ErrorInfo)
     assert info is not None
-    return info.metadata["where"]
+    return str(info.metadata["where"])

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import os
 import socket
-import ssl
 import stat
 import subprocess
 from pathlib import Path
@@ -132,8 +131,19 @@ async def test_mutual_tls_turns_clients_without_a_certificate_away(
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
-@pytest.mark.parametrize("broken", ["certificate_chain", "private_key", "client_ca"])
-@pytest.mark.parametrize("how", ["missing", "not PEM", "of another key"])
+@pytest.mark.parametrize(
+    ("broken", "how"),
+    [
+        ("certificate_chain", "missing"),
+        ("certificate_chain", "not PEM"),
+        ("certificate_chain", "of another key"),
+        ("private_key", "missing"),
+        ("private_key", "not PEM"),
+        ("private_key", "of another key"),
+        ("client_ca", "missing"),
+        ("client_ca", "not PEM"),
+    ],
+)
 def test_tls_file_that_does_not_fit_is_refused_by_name(
     certificates: Path, tmp_path: Path, broken: str, how: str
 ) -> None:
@@ -141,8 +151,6 @@ def test_tls_file_that_does_not_fit_is_refused_by_name(
     if how == "not PEM":
         path.write_text("nonsense")
     if how == "of another key":
-        if broken == "client_ca":
-            pytest.skip("any certificate will do")
         suffix = "key" if broken == "private_key" else "pem"
         path.write_bytes((certificates / f"client.{suffix}").read_bytes())
     tls = tls_of(certificates, client_ca=True).model_copy(update={broken: path})
@@ -223,8 +231,3 @@ async def test_daemon_without_a_listener_is_refused(open_daemon: OpenDaemon) -> 
     with pytest.raises(ListenError, match=r"set grpc\.socket_path"):
         async with open_daemon(grpc_config=GrpcConfig()):
             pass
-
-
-def test_test_certificates_are_what_they_claim(certificates: Path) -> None:
-    context = ssl.create_default_context(cafile=certificates / "ca.pem")
-    assert len(context.get_ca_certs()) == 1

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from tests.transports.conftest import Daemon, Gate, OpenDaemon, reason_of, rest_of
+from tests.transports.conftest import Daemon, Gate, OpenDaemon, reason_of, rest_of, until
 
+from skilld.config import EngineConfig
 from skilld.v1 import skill_service_pb2 as v1
 from skilld.v1 import skill_service_pb2_grpc as v1_grpc
 
@@ -25,8 +26,10 @@ for event in v1_grpc.SkillServiceStub(channel).InvokeStream(v1.InvokeStreamReque
 """
 
 
-def echo(text: str, **fields: str) -> v1.InvokeStreamRequest:
-    call = v1.InvokeRequest(skill="echo", input_json=json.dumps({"text": text}), **fields)
+def echo(text: str, *, request_id: str = "") -> v1.InvokeStreamRequest:
+    call = v1.InvokeRequest(
+        skill="echo", input_json=json.dumps({"text": text}), request_id=request_id
+    )
     return v1.InvokeStreamRequest(call=call)
 
 
@@ -74,14 +77,12 @@ async def test_caller_hears_of_acceptance_before_the_first_step(gated: Daemon, g
 async def test_later_calls_are_told_their_place_in_the_queue(
     open_daemon: OpenDaemon, gate: Gate
 ) -> None:
-    from skilld.config import EngineConfig
-
     async with open_daemon(before_step=gate, engine=EngineConfig(max_num_seqs=1)) as daemon:
         streams = [daemon.stub.InvokeStream(echo("ab"))]
         assert (await streams[0].read()).accepted.queue_position == 0
         for _ in range(3):
             streams.append(daemon.stub.InvokeStream(echo("ab")))
-            await _in_flight(daemon, len(streams))
+            await until(lambda: daemon.num_calls == len(streams))
         gate.let(1)
         positions = [(await stream.read()).accepted.queue_position for stream in streams[1:]]
         assert positions == [0, 1, 2]
@@ -89,13 +90,6 @@ async def test_later_calls_are_told_their_place_in_the_queue(
         for stream in streams:
             events = await rest_of(stream)
             assert events[-1].result.output_json == '"ab"'
-
-
-async def _in_flight(daemon: Daemon, count: int) -> None:
-    """Let the event loop run until the service has this many calls."""
-    async with asyncio.timeout(10):
-        while len(daemon.box.service._inboxes) < count:
-            await asyncio.sleep(0)
 
 
 async def test_cancelled_stream_gives_its_blocks_back(gated: Daemon, gate: Gate) -> None:
@@ -124,23 +118,18 @@ async def test_cancelled_unary_call_gives_its_blocks_back(gated: Daemon, gate: G
 
 
 async def test_cancelling_one_call_leaves_the_others_alone(gated: Daemon, gate: Gate) -> None:
-    leaving, staying = (gated.stub.InvokeStream(echo(text)) for text in ("x" * 500, "stay"))
+    leaving = gated.stub.InvokeStream(echo("x" * 500))
     await leaving.read()
-    await _in_flight(gated, 2)
-    gate.let(1)
+    staying = gated.stub.InvokeStream(echo("stay"))
+    await until(lambda: gated.num_calls == 2)
+    gate.let(1)  # a call is taken between two steps
     await staying.read()
     leaving.cancel()
-    await _only_one_left(gated)
+    await until(lambda: gated.num_calls == 1)
     gate.open()
     events = await rest_of(staying)
     assert events[-1].result.output_json == '"stay"'
     assert await gated.ended() == {"abort": 1, "stop": 1}
-
-
-async def _only_one_left(daemon: Daemon) -> None:
-    async with asyncio.timeout(10):
-        while len(daemon.box.service._inboxes) > 1:
-            await asyncio.sleep(0)
 
 
 async def test_closed_connection_gives_its_blocks_back(gated: Daemon, gate: Gate) -> None:

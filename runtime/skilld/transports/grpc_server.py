@@ -173,10 +173,11 @@ class GrpcServer:
         tcp = listener.tcp_address_of(config)
         try:
             addresses = []
-            if config.socket_path is not None:
-                addresses.append(self._bind_socket(config.socket_path))
             if tcp is not None:
                 addresses.append(self._bind_tcp(tcp))
+            # Last, because only a socket leaves something behind when the other one fails.
+            if config.socket_path is not None:
+                addresses.insert(0, self._bind_socket(config.socket_path))
             for server in self._servers:
                 await server.start()
             if config.socket_path is not None:
