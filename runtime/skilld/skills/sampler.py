@@ -20,7 +20,10 @@ class Sampler:
 
     def __init__(self, params: SamplingParams) -> None:
         self._params = params
-        self._random = np.random.Generator(np.random.PCG64(params.seed))
+        self._is_greedy = params.temperature == 0.0
+        # Seeding takes as long as a small step, and greedy calls never draw.
+        if not self._is_greedy:
+            self._random = np.random.Generator(np.random.PCG64(params.seed))
 
     def choose(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None) -> int:
         """Pick the next token.
@@ -31,7 +34,7 @@ class Sampler:
         """
         if allowed is not None:
             logits = np.where(allowed, logits, np.float32(-np.inf))
-        if self._params.temperature == 0.0:
+        if self._is_greedy:
             return int(logits.argmax())
         candidates, probabilities = _filtered(logits, self._params)
         index = np.searchsorted(np.cumsum(probabilities), self._random.random(), side="right")
