@@ -44,6 +44,10 @@ from skilld.telemetry import EngineCounters
 
 _log = logging.getLogger("skilld.loop")
 
+# A check reads every block ever used. Between two calls of a busy box it would only delay both:
+# the reply of the one, which waits for this thread to let go of the interpreter, and the other.
+_IDLE_BEFORE_CHECK_S = 0.25
+
 
 class TokenChooser(Protocol):
     """Chooses the tokens of one answer; `skilld.skills.Decoding` is the one that ships."""
@@ -236,14 +240,21 @@ class EngineLoop:
 
     def _drain_inbox(self) -> None:
         if not self._scheduler.has_work and not self._stopping:
-            self._scheduler.check()
-            self._inbox.get()()
+            self._wait_for_message()()
         while True:
             try:
                 message = self._inbox.get_nowait()
             except queue.Empty:
                 return
             message()
+
+    def _wait_for_message(self) -> Callable[[], None]:
+        """Block until there is something to do; the accounts are proven when that takes long."""
+        try:
+            return self._inbox.get(timeout=_IDLE_BEFORE_CHECK_S)
+        except queue.Empty:
+            self._scheduler.check()
+            return self._inbox.get()
 
     def _plan(self) -> Batch | None:
         batch, expired = self._scheduler.schedule(time.monotonic())
