@@ -102,17 +102,21 @@ type = "integer"
 
 
 class Gate:
-    """Holds every engine step back until the test lets it go."""
+    """Holds every engine step back until the test lets it go.
+
+    Attributes:
+        num_held: steps that came to the gate, those it let go included.
+    """
 
     def __init__(self) -> None:
-        self.holds = threading.Event()
+        self.num_held = 0
         self._is_open = False
         self._permits = threading.Semaphore(0)
 
     def __call__(self, batch: Batch) -> None:
         if self._is_open or batch.rows[0].request_id == "warm-up":
             return
-        self.holds.set()
+        self.num_held += 1
         self._permits.acquire()
 
     def let(self, num_steps: int) -> None:

@@ -106,6 +106,7 @@ async def test_status_tells_where_memory_and_time_go(open_daemon: OpenDaemon, ga
         gate.let(2)
         await stream.read()
         await stream.read()
+        await until(lambda: gate.num_held == 3)  # what comes now is answered after this step
         pending = asyncio.ensure_future(stub.GetStatus(admin.GetStatusRequest()))
         await until(lambda: not daemon.box.engine_loop._inbox.empty())
         gate.let(1)

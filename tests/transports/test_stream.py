@@ -107,7 +107,7 @@ async def test_cancelled_stream_gives_its_blocks_back(gated: Daemon, gate: Gate)
 
 async def test_cancelled_unary_call_gives_its_blocks_back(gated: Daemon, gate: Gate) -> None:
     call = gated.stub.Invoke(_long_call())
-    await asyncio.to_thread(gate.holds.wait, 10)
+    await until(lambda: gate.num_held == 1)
     call.cancel()
     with pytest.raises(asyncio.CancelledError):
         await call
