@@ -1,0 +1,61 @@
+"""`tools/bench`: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from benchmarks import engine_bench, skill_bench
+from skilld.core.errors import SkilldError
+
+_INTERRUPTED = 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="tools/bench",
+        description="Measures skilld on this machine. Nothing else should run beside it.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, module, text in (
+        (
+            "engine",
+            engine_bench,
+            "Decode, prefill, start and memory on random weights: the bare graph, our loop "
+            "around it, and llama.cpp.",
+        ),
+        (
+            "skill",
+            skill_bench,
+            "Calls of a shipped skill end to end over gRPC, with and without jump-forward.",
+        ),
+    ):
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            allow_abbrev=False,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        sub.set_defaults(command=module.main)
+        module.add_arguments(sub)
+    return parser
+
+
+def main() -> int:
+    """Run one bench; returns its exit code."""
+    options = _parser().parse_args()
+    try:
+        code: int = options.command(options)
+    except (SkilldError, RuntimeError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted; no report was written", file=sys.stderr)
+        return _INTERRUPTED
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
