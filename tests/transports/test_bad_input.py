@@ -122,18 +122,6 @@ async def test_struct_with_an_empty_value_is_refused(daemon: Daemon) -> None:
     assert reason_of(error) == "INPUT_NOT_JSON"
 
 
-async def test_whole_numbers_of_a_struct_are_integers(daemon: Daemon) -> None:
-    struct = struct_pb2.Struct()
-    struct.update({"want": '{"label":"ok","count":1}', "lines": [1.5]})
-    error = await refusal_of(daemon, v1.InvokeRequest(skill="triage", input_struct=struct))
-    bad_request = detail_of(error, error_details_pb2.BadRequest)
-    assert bad_request is not None
-    (violation,) = bad_request.field_violations
-    assert violation.field == "$.lines[0]"
-    struct["lines"] = [2.0]
-    assert (await daemon.stub.Invoke(v1.InvokeRequest(skill="triage", input_struct=struct))).usage
-
-
 @pytest.mark.parametrize(
     ("request_field", "request_"),
     [

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import grpc
 import pytest
@@ -62,7 +63,5 @@ def test_error_fits_into_trailers_whatever_its_text(text: str) -> None:
 
 
 def test_artefact_error_is_a_failed_precondition() -> None:
-    from pathlib import Path
-
     status = wire.error_status_of(ArtefactError("broken", path=Path("/e")))
     assert status.code == grpc.StatusCode.FAILED_PRECONDITION.value[0]

@@ -7,7 +7,9 @@ import pytest
 from google.protobuf import json_format, struct_pb2
 from tests.transports.conftest import Daemon, reason_of
 
+from skilld.transports import wire
 from skilld.v1 import skill_service_pb2 as v1
+from skilld.v1 import skill_service_pb2_grpc as v1_grpc
 
 
 async def test_json_in_gives_json_out(daemon: Daemon) -> None:
@@ -28,6 +30,16 @@ async def test_struct_in_gives_a_value_out(daemon: Daemon) -> None:
     response = await daemon.stub.Invoke(v1.InvokeRequest(skill="triage", input_struct=values))
     assert response.WhichOneof("outcome") == "output_value"
     assert json_format.MessageToDict(response.output_value) == {"label": "ok", "count": -2.0}
+
+
+def test_whole_numbers_of_a_struct_have_no_fraction_in_the_prompt() -> None:
+    values = struct_pb2.Struct()
+    values.update({"a": 3, "b": [1.5, -2, True, None], "c": {"d": 2.0**60}})
+    request = v1.InvokeRequest(skill="any", input_struct=values)
+    call = wire.call_of(request, time_remaining_s=None)
+    assert json.dumps(call.input, sort_keys=True) == (
+        '{"a": 3, "b": [1.5, -2, true, null], "c": {"d": 1.152921504606847e+18}}'
+    )
 
 
 async def test_text_of_any_script_survives_both_forms(daemon: Daemon) -> None:
@@ -114,8 +126,6 @@ async def test_calls_on_one_connection_run_together(daemon: Daemon) -> None:
 
 
 def test_blocking_client_gets_the_same_answer(blocking_target: str) -> None:
-    from skilld.v1 import skill_service_pb2_grpc as v1_grpc
-
     with grpc.insecure_channel(blocking_target) as channel:
         stub = v1_grpc.SkillServiceStub(channel)
         request = v1.InvokeRequest(skill="echo", input_json='{"text": "hello"}')
