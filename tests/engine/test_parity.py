@@ -88,14 +88,16 @@ def family(request: pytest.FixtureRequest, built_family: Callable[[str], Any]) -
 
 
 @pytest.fixture
-def walker(family: Any, bound_engine: Callable[..., OpenVINOEngine]) -> Walker:
-    engine = bound_engine(
-        family.engine_dir,
-        kv_blocks=NUM_BLOCKS,
-        state_blocks=NUM_STATE_BLOCKS,
-        mode=Mode.PARITY,
-    )
-    return Walker(engine, seed=3)
+def make_walker(
+    family: Any, bound_engine: Callable[..., OpenVINOEngine]
+) -> Callable[[Mode], Walker]:
+    counts = {"kv_blocks": NUM_BLOCKS, "state_blocks": NUM_STATE_BLOCKS}
+    return lambda mode: Walker(bound_engine(family.engine_dir, mode=mode, **counts), seed=3)
+
+
+@pytest.fixture
+def walker(make_walker: Callable[[Mode], Walker]) -> Walker:
+    return make_walker(Mode.PARITY)
 
 
 def test_prefill_in_any_chunks_gives_the_logits_of_transformers(
@@ -157,3 +159,15 @@ def test_greedy_decoding_together_gives_the_tokens_of_transformers(
         tokens = prompts[name] + answer[:-1]
         assert answer == family.reference(tokens)[-num_new:].argmax(axis=-1).tolist()
     assert len({token for answer in answers.values() for token in answer}) > 2
+
+
+def test_the_fast_cache_stays_near_and_does_not_depend_on_how_blocks_were_filled(
+    family: Any, make_walker: Callable[[Mode], Walker]
+) -> None:
+    walker = make_walker(Mode.FAST)
+    tokens = prompt(seed=31, length=90)
+    expected = family.reference(tokens)
+    whole = walker.step({"whole": tokens})["whole"]
+    cut = [walker.step({"cut": tokens[start : start + 7]})["cut"] for start in range(0, 90, 7)]
+    assert np.sqrt(np.mean((whole - expected) ** 2)) < 0.05 * expected.std()
+    np.testing.assert_allclose(np.concatenate(cut), whole, rtol=0, atol=0.01 * expected.std())
