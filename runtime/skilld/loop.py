@@ -274,7 +274,11 @@ class EngineLoop:
             output = resident.engine.step(batch)
         except Exception as error:
             _log.exception("step failed", extra={"engine": batch.engine})
-            failure = EngineError(f"engine {batch.engine!r} failed a step: {error}")
+            failure = (
+                error
+                if isinstance(error, SkilldError)
+                else EngineError(f"engine {batch.engine!r} failed a step; the log says more")
+            )
             for entry in running:
                 self._scheduler.finish(entry.request)
                 self._end(entry, FinishReason.ERROR, failure)
