@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tokenizers import Tokenizer
 
 from skilld.builder import build
 from skilld.core.batch import Batch, Row
@@ -90,6 +91,22 @@ def test_quantized_weights_are_smaller_and_nearly_say_the_same(
     for precision, tolerance in (("int8", 0.05), ("int4", 0.5)):
         error = np.sqrt(np.mean((logits[precision] - logits["f32"]) ** 2))
         assert 0 < error < tolerance * spread
+
+
+def test_a_tokenizer_of_vocabulary_and_merges_is_converted(
+    recipe_dir: Path, checkpoint_dir: Path
+) -> None:
+    fast = json.loads((checkpoint_dir / "tokenizer.json").read_text())
+    (checkpoint_dir / "tokenizer.json").unlink()
+    (checkpoint_dir / "vocab.json").write_text(json.dumps(fast["model"]["vocab"]))
+    (checkpoint_dir / "merges.txt").write_text("#version: 0.2\n")
+    (checkpoint_dir / "tokenizer_config.json").write_text(
+        json.dumps({"tokenizer_class": "GPT2Tokenizer", "unk_token": "<pad>"})
+    )
+    build_quietly(recipe_dir)
+    converted = Tokenizer.from_file(str(recipe_dir / "engine" / "tokenizer.json"))
+    original = Tokenizer.from_str(json.dumps(fast))
+    assert converted.encode("E-042:overload").ids == original.encode("E-042:overload").ids
 
 
 def test_a_changed_checkpoint_gives_another_digest(recipe_dir: Path, checkpoint_dir: Path) -> None:
