@@ -323,7 +323,7 @@ def _plot(path: Path, rounds: Sequence[dict[str, Figures]], *, geometry: str) ->
         )
         panel.set_title(f"{prefix}, {geometry}")
         panel.spines[["top", "right"]].set_visible(False)
-    panels[0].set_ylabel("tokens/s, median; bars: min to max")
+    panels[0].set_ylabel("tokens/s, median; whiskers: min to max")
     panels[0].legend(frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=110)
