@@ -1,0 +1,85 @@
+"""`TrainingSettings`: `engines/<name>/training.toml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from skilld.core.toml_record import read_toml
+
+SETTINGS_NAME = "training.toml"
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSettings(_Record):
+    """How many examples of each split are drawn, from which seed."""
+
+    seed: int
+    num_train: int = Field(ge=1)
+    num_validation: int = Field(ge=1)
+    num_test: int = Field(ge=1)
+
+
+class ModelSettings(_Record):
+    """A Llama shape with tied embeddings."""
+
+    vocab_size: int = Field(ge=300)
+    hidden_size: int = Field(ge=16)
+    num_layers: int = Field(ge=1)
+    num_heads: int = Field(ge=1)
+    num_kv_heads: int = Field(ge=1)
+    feed_forward_size: int = Field(ge=16)
+    context_limit: int = Field(default=1024, ge=32)
+
+
+class OptimiserSettings(_Record):
+    """Steps, batch and learning rates.
+
+    Attributes:
+        num_steps: in all; the learning rate falls to zero over them, as a cosine.
+        time_limit_s: of training; when it would run out first, the cosine ends there instead.
+        batch_tokens: prompt, answer and padding together, in one step.
+        matrix_lr: of Muon, for the matrices inside the layers.
+        other_lr: of AdamW, for embeddings and norms.
+        num_threads: of torch.
+        compile: fuse kernels with torch.compile; needs a C++ compiler, pays off after minutes.
+        evaluate_every: steps between looks at the validation split; the best is kept.
+    """
+
+    seed: int
+    num_steps: int = Field(ge=1)
+    time_limit_s: float = Field(gt=0)
+    batch_tokens: int = Field(ge=64)
+    warmup_steps: int = Field(ge=0)
+    matrix_lr: float = Field(gt=0)
+    other_lr: float = Field(gt=0)
+    weight_decay: float = Field(default=0.01, ge=0)
+    num_threads: int = Field(default=2, ge=1)
+    compile: bool = False
+    evaluate_every: int = Field(default=200, ge=1)
+
+
+class TrainingSettings(_Record):
+    """Everything that is needed to make the checkpoint again.
+
+    Attributes:
+        skill: id of the skill in `skills/` that is trained.
+    """
+
+    skill: str
+    data: DataSettings
+    model: ModelSettings
+    optimiser: OptimiserSettings
+
+
+def read_settings(engine_dir: Path) -> TrainingSettings:
+    """Read the training settings of an engine folder.
+
+    Raises:
+        ArtefactError: reason BAD_TRAINING; names file and key.
+    """
+    return read_toml(engine_dir / SETTINGS_NAME, TrainingSettings, reason="BAD_TRAINING")

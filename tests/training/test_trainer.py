@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the [train] extra")
+transformers = pytest.importorskip("transformers", reason="needs the [train] extra")
+
+from skilld.training.batches import Sample, batches, make_batch  # noqa: E402
+from skilld.training.settings import ModelSettings, OptimiserSettings  # noqa: E402
+from skilld.training.trainer import Progress, exact_match_of, new_model, train  # noqa: E402
+
+pytestmark = pytest.mark.train
+MODEL = ModelSettings(
+    vocab_size=300,
+    hidden_size=32,
+    num_layers=2,
+    num_heads=2,
+    num_kv_heads=1,
+    feed_forward_size=64,
+    context_limit=64,
+)
+OPTIMISER = OptimiserSettings(
+    seed=1,
+    num_steps=50,
+    time_limit_s=600,
+    batch_tokens=512,
+    warmup_steps=5,
+    matrix_lr=0.01,
+    other_lr=0.01,
+    num_threads=1,
+    evaluate_every=25,
+)
+
+
+def samples(count: int) -> list[Sample]:
+    """The answer is the first letter of the prompt, twice, and the end token 1."""
+    rng = Random(0)
+    made = []
+    for _ in range(count):
+        prompt = [rng.randrange(10, 20) for _ in range(rng.randrange(3, 9))] + [3]
+        made.append(Sample(np.array([*prompt, prompt[0], prompt[0], 1], np.int32), len(prompt)))
+    return made
+
+
+def test_fifty_steps_lower_the_loss_and_keep_a_loadable_checkpoint(tmp_path: Path) -> None:
+    model = new_model(MODEL, seed=1, pad_id=0, eos_id=1)
+    seen: list[Progress] = []
+    best = train(
+        model,
+        samples(400),
+        samples(40),
+        settings=OPTIMISER,
+        pad_id=0,
+        checkpoint_dir=tmp_path / "checkpoint",
+        state_path=tmp_path / "state.pt",
+        on_progress=seen.append,
+    )
+    assert seen[-1].step == 50
+    assert seen[-1].loss < 0.8 * seen[0].loss
+    loaded = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint")
+    assert loaded.config.tie_word_embeddings
+    assert exact_match_of(loaded, samples(40), pad_id=0) == pytest.approx(best, abs=0.05)
+    # A finished run that is started again has nothing to do.
+    again: list[Progress] = []
+    train(
+        new_model(MODEL, seed=1, pad_id=0, eos_id=1),
+        samples(400),
+        samples(40),
+        settings=OPTIMISER,
+        pad_id=0,
+        checkpoint_dir=tmp_path / "checkpoint",
+        state_path=tmp_path / "state.pt",
+        on_progress=again.append,
+    )
+    assert again == []
+
+
+def test_only_the_answer_and_the_end_are_learned() -> None:
+    short = Sample(np.array([5, 6, 3, 7, 1], np.int32), 3)
+    long = Sample(np.array([5, 6, 8, 9, 3, 7, 7, 1], np.int32), 5)
+    batch = make_batch([short, long], pad_id=0)
+    assert batch.ids.tolist() == [[5, 6, 3, 7, 0, 0, 0], [5, 6, 8, 9, 3, 7, 7]]
+    assert batch.targets.tolist() == [
+        [-100, -100, 7, 1, -100, -100, -100],
+        [-100, -100, -100, -100, 7, 7, 1],
+    ]
+
+
+def test_an_epoch_shows_every_sample_once_within_the_token_limit() -> None:
+    made = samples(200)
+    seen = list(batches(made, batch_tokens=64, pad_id=0, rng=Random(1)))
+    assert all(batch.ids.size <= 64 for batch in seen)
+    assert sum(len(batch.ids) for batch in seen) == 200
