@@ -266,8 +266,11 @@ class EngineLoop:
         resident = self._residents[batch.engine]
         running = [self._running[row.request_id] for row in batch.rows]
         for row in batch.rows:
-            resident.kv_arena.mark_taken(row.block_ids)
-            if resident.state_arena is not None:
+            # Blocks that hold earlier tokens were marked when those were computed.
+            num_marked = -(-row.past_len // resident.engine.block_tokens)
+            if fresh := row.block_ids[num_marked:]:
+                resident.kv_arena.mark_taken(fresh)
+            if resident.state_arena is not None and row.past_len == 0:
                 resident.state_arena.mark_taken(row.state_block_ids)
         start_s = time.monotonic()
         try:

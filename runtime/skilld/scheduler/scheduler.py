@@ -270,9 +270,11 @@ class Scheduler:
         lane = self._lanes[engine]
         budget = lane.limits.max_num_batched_tokens
         # Decodes and forced tokens first: they are short, and somebody waits for each of them.
-        by_length = sorted(lane.running, key=lambda r: r.num_computed_tokens < len(r.prompt))
+        order = [r for r in lane.running if r.num_computed_tokens >= len(r.prompt)]
+        if len(order) < len(lane.running):
+            order += [r for r in lane.running if r.num_computed_tokens < len(r.prompt)]
         rows = []
-        for request in by_length:
+        for request in order:
             past_len = request.num_computed_tokens
             count = min(len(request.tokens) - past_len, budget)
             if count == 0:
