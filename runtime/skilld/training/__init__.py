@@ -2,3 +2,9 @@
 
 Nothing here knows a skill; what is particular lies in `engines/<name>/generator.py`.
 """
+
+import sys
+
+# The build tools bring a torchvision that may not fit the installed torch, and one that does not
+# breaks every import of transformers. Nothing here needs it, so it is hidden.
+sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
