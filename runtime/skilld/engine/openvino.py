@@ -13,7 +13,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +23,14 @@ from skilld.core.errors import ArtefactError, EngineError
 from skilld.core.manifest import EngineManifest, read_manifest, verify_files
 from skilld.engine.base import CacheSpec, Mode, StepOutput
 from skilld.engine.no_egress import openvino as ov
-from skilld.engine.no_egress import paged_attention_transformation
+from skilld.engine.openvino_graph import (
+    GATHER_INPUT,
+    STATE_INPUTS,
+    STEP_INPUTS,
+    block_tokens,
+    cache_specs,
+    read_paged_graph,
+)
 
 MODEL_FILE: Final = "model.xml"
 
@@ -44,32 +51,6 @@ _PROPERTIES: Final[Mapping[Mode, Mapping[str, Any]]] = {
         "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,
     },
 }
-_CACHE_KINDS: Final[Mapping[str, Literal["kv", "state"]]] = {
-    "key_cache": "kv",
-    "value_cache": "kv",
-    "conv_state_table": "state",
-    "selective_ssm_state_table": "state",
-}
-_GATHER_INPUT: Final = "sampled_tokens_indices"
-_STATE_INPUTS: Final = (
-    "la.block_indices",
-    "la.block_indices_begins",
-    "la.past_lens",
-    "la.cache_interval",
-)
-_STEP_INPUTS: Final = (
-    "input_ids",
-    "position_ids",
-    "past_lens",
-    "subsequence_begins",
-    "block_indices",
-    "block_indices_begins",
-    "max_context_len",
-    _GATHER_INPUT,
-)
-# What may stand between the vocabulary projection and the logits: element-wise, row by row.
-_ROWWISE_OPS: Final = frozenset({"Add", "Convert", "Divide", "Multiply", "Tanh"})
-_BLOCK_AXIS: Final = 2
 # The kernels keep a state every so many tokens, and the one after the last token of a step. We
 # want only the last. 0 should say so, but the Mamba kernel of 2026.4 then keeps none at all.
 _STATE_INTERVAL: Final = 1 << 30
@@ -106,11 +87,8 @@ class OpenVINOEngine:
         path = engine_dir / MODEL_FILE
         try:
             core = ov.Core()
-            model = core.read_model(path)
-            paged_attention_transformation(model)
-            _gather_before_vocabulary(model, path)
             compiled = core.compile_model(
-                model,
+                read_paged_graph(core, path),
                 "CPU",
                 {
                     **_PROPERTIES[mode],
@@ -125,8 +103,8 @@ class OpenVINOEngine:
                 hint="build the engine again with this version of openvino",
                 reason="BAD_ENGINE",
             ) from error
-        self._specs = _cache_specs(compiled, path)
-        self._block_tokens = _block_tokens(compiled, path)
+        self._specs = cache_specs(compiled, path)
+        self._block_tokens = block_tokens(compiled, path)
         self._has_state = any(spec.kind == "state" for spec in self._specs)
         self._states: list[npt.NDArray[np.generic]] = []
         self._num_blocks = {"kv": 0, "state": 0}
@@ -134,7 +112,7 @@ class OpenVINOEngine:
         self._request: Any = compiled.create_infer_request()
         self._inputs = {
             name: _StepInput(self._request, compiled.input(name))
-            for name in _STEP_INPUTS + (_STATE_INPUTS if self._has_state else ())
+            for name in STEP_INPUTS + (STATE_INPUTS if self._has_state else ())
         }
 
     @property
@@ -248,7 +226,7 @@ class OpenVINOEngine:
         fill["block_indices_begins"].set(block_begins)
         fill["max_context_len"].set(max_context_len)
         # The projection cannot take zero rows: compute one that nobody reads.
-        fill[_GATHER_INPUT].set(wanted or [0])
+        fill[GATHER_INPUT].set(wanted or [0])
         if self._has_state:
             self._fill_state(batch, past_lens)
         return len(wanted)
@@ -304,61 +282,6 @@ class _StepInput:
             self._request.set_tensor(self._port, self._kept[size][1])
             self._size = size
         self._kept[size][0][...] = values
-
-
-def _gather_before_vocabulary(model: Any, path: Path) -> None:
-    """Let the caller choose the tokens whose logits are computed."""
-    node = model.get_results()[0].input_value(0).get_node()
-    while node.get_type_name() != "MatMul":
-        data = [
-            value.get_node()
-            for value in node.input_values()
-            if not value.get_partial_shape().is_static
-        ]
-        if node.get_type_name() not in _ROWWISE_OPS or len(data) != 1:
-            raise ArtefactError(
-                f"cannot find the vocabulary projection behind {node.get_type_name()}",
-                path=path,
-                reason="BAD_ENGINE",
-            )
-        node = data[0]
-    indices = ov.opset13.parameter([-1], np.int64, name=_GATHER_INPUT)
-    indices.output(0).set_names({_GATHER_INPUT})
-    gathered = ov.opset13.gather(node.input_value(0), indices, np.int64(0))
-    node.input(0).replace_source_output(gathered.output(0))
-    model.add_parameters([indices])
-    model.validate_nodes_and_infer_types()
-
-
-def _cache_specs(compiled: Any, path: Path) -> tuple[CacheSpec, ...]:
-    specs = []
-    for port in compiled.inputs:
-        name = port.get_any_name()
-        kind = _CACHE_KINDS.get(name.partition(".")[0])
-        if kind is not None:
-            specs.append(
-                CacheSpec(
-                    name=name,
-                    kind=kind,
-                    dtype=np.dtype(port.get_element_type().to_dtype()),
-                    block_shape=tuple(dim.get_length() for dim in list(port.partial_shape)[1:]),
-                )
-            )
-        elif name not in _STEP_INPUTS + _STATE_INPUTS:
-            raise ArtefactError(
-                f"has an input this runtime does not know: {name!r}",
-                path=path,
-                reason="BAD_ENGINE",
-            )
-    return tuple(specs)
-
-
-def _block_tokens(compiled: Any, path: Path) -> int:
-    """Tokens per block, from a value cache: the scales of quantized keys may sit on that axis."""
-    for port in compiled.inputs:
-        if port.get_any_name().startswith("value_cache."):
-            return int(list(port.partial_shape)[_BLOCK_AXIS].get_length())
-    raise ArtefactError("has no attention layer to page", path=path, reason="BAD_ENGINE")
 
 
 def _first_line(error: Exception) -> str:
