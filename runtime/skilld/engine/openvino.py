@@ -36,7 +36,7 @@ MODEL_FILE: Final = "model.xml"
 
 # f32 also where the CPU has bf16 units, which the runtime would use by default: decoding is as
 # fast or faster (small batches multiply int8 weights by dynamically quantized activations either
-# way), prefill is slower on CPUs with AMX, and every box gives the same answer.
+# way), prefill is slower on CPUs with AMX, and every box computes in one precision.
 # Keys by token, not by channel: a cached key then does not depend on how its block was filled.
 _PROPERTIES: Final[Mapping[Mode, Mapping[str, Any]]] = {
     Mode.FAST: {
