@@ -18,7 +18,7 @@ from typing import Any, Final
 from skilld.builder.host import cpu_name
 from skilld.core.batch import Batch, Row
 from skilld.core.errors import EngineError
-from skilld.core.manifest import CacheLayout, Measurements, StepTime
+from skilld.core.manifest import CacheLayout, Measurements, StepTime, read_manifest
 
 _BATCHES: Final = (1, 8)
 _CONTEXT_TOKENS: Final = 128
@@ -60,12 +60,13 @@ def measure(engine_dir: Path, *, num_threads: int) -> tuple[CacheLayout, Measure
 def _measure_here(engine_dir: Path, num_threads: int) -> dict[str, Any]:
     import numpy as np
 
-    from skilld.engine.openvino import OpenVINOEngine
+    from skilld.engine import open_engine
 
+    manifest = read_manifest(engine_dir)
     started_s = time.perf_counter()
-    engine = OpenVINOEngine(engine_dir, num_threads=num_threads)
+    engine = open_engine(engine_dir, manifest, num_threads=num_threads)
     load_s = time.perf_counter() - started_s
-    limit = engine.manifest.context_limit
+    limit = manifest.context_limit
     context = min(_CONTEXT_TOKENS, limit // 2)
     prefill_tokens = min(_PREFILL_TOKENS, limit)
     blocks_each = -(-max(prefill_tokens, context + _REPEATS) // engine.block_tokens)
@@ -83,14 +84,14 @@ def _measure_here(engine_dir: Path, num_threads: int) -> dict[str, Any]:
         first_block = sequence * blocks_each
         return Row(
             request_id=str(sequence),
-            token_ids=[token % engine.manifest.vocabulary.size for token in range(num_new)],
+            token_ids=[token % manifest.vocabulary.size for token in range(num_new)],
             past_len=past_len,
             block_ids=range(first_block, first_block + blocks_each),
             state_block_ids=(sequence,) if has_state else (),
         )
 
     def step_ms(*rows: Row) -> float:
-        return engine.step(Batch(engine=engine.manifest.name, rows=rows)).step_ms
+        return engine.step(Batch(engine=manifest.name, rows=rows)).step_ms
 
     step_ms(row(0, prefill_tokens, 0))
     prefill_ms = statistics.median(step_ms(row(0, prefill_tokens, 0)) for _ in range(3))
