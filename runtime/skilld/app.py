@@ -58,13 +58,20 @@ class ResidentEngine:
 def find_engines(paths: Iterable[Path]) -> list[Path]:
     """Engine folders among `paths` and up to two levels below them.
 
+    Hidden folders below are passed over: a build in progress is one.
+
     Raises:
         ArtefactError: a path holds no engine at all.
     """
     found: list[Path] = []
+    levels = (MANIFEST_NAME, f"*/{MANIFEST_NAME}", f"*/*/{MANIFEST_NAME}")
     for path in paths:
-        levels = (MANIFEST_NAME, f"*/{MANIFEST_NAME}", f"*/*/{MANIFEST_NAME}")
-        here = sorted({match.parent for level in levels for match in path.glob(level)})
+        manifests = (manifest for level in levels for manifest in path.glob(level))
+        here = {
+            manifest.parent
+            for manifest in manifests
+            if not any(part.startswith(".") for part in manifest.relative_to(path).parts)
+        }
         if not here:
             raise ArtefactError(
                 "holds no engine",
@@ -72,7 +79,7 @@ def find_engines(paths: Iterable[Path]) -> list[Path]:
                 hint=f"an engine is a folder with {MANIFEST_NAME}; `skilld build` makes one",
                 reason="NO_ENGINE",
             )
-        found += here
+        found += sorted(here)
     return found
 
 
