@@ -6,7 +6,7 @@ import importlib
 
 import pytest
 
-ROOMS = ["builder", "engine", "kvcache", "scheduler", "skills"]
+ROOMS = ["builder", "engine", "kvcache", "scheduler", "service", "skills"]
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -8,17 +8,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-import json
 import logging
-import math
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from skilld.core.errors import (
-    ArtefactError,
     EngineError,
     InvalidRequestError,
     NotFoundError,
@@ -26,10 +21,11 @@ from skilld.core.errors import (
     SkilldError,
     UnavailableError,
 )
-from skilld.core.manifest import EngineManifest
-from skilld.core.request import FinishReason, Request, RequestClass
+from skilld.core.request import Request
 from skilld.kvcache import Arena
 from skilld.loop import Accepted, Ended, EngineLoop, Event, Tokens
+from skilld.service.call import Call, Delta, Outcome, Usage
+from skilld.service.status import RefusedEngine
 from skilld.skills.answer import read_answer
 from skilld.skills.catalog import Catalog, RegisteredSkill
 from skilld.skills.decoding import Decoding
@@ -37,118 +33,6 @@ from skilld.skills.decoding import Decoding
 _log = logging.getLogger("skilld.service")
 
 _LONG_PROMPT_CHARS = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One skill call, as a transport understood it.
-
-    Attributes:
-        skill: id of the skill.
-        input: the parsed input.
-        request_id: the caller's own, echoed back; "" for none.
-        timeout_s: what the caller will wait; None for the skill's own limit.
-        request_class: None for the skill's default.
-        max_tokens: a tighter limit than the skill's; None for that.
-        seed: of sampling.
-        jump_forward: False decodes forced tokens one by one (for measurements).
-    """
-
-    skill: str
-    input: Mapping[str, Any]
-    request_id: str = ""
-    timeout_s: float | None = None
-    request_class: RequestClass | None = None
-    max_tokens: int | None = None
-    seed: int = 0
-    jump_forward: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class Usage:
-    """What a call cost; times in milliseconds from its arrival."""
-
-    prompt_tokens: int
-    output_tokens: int
-    forced_tokens: int
-    num_steps: int
-    kv_bytes: int
-    queue_ms: float
-    first_token_ms: float
-    total_ms: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """How a call ended well.
-
-    Attributes:
-        output: the typed value, valid under the skill's output schema; None when abstaining.
-        abstain_reason: why the skill declined to answer; None when it did answer.
-        finish_reason: how decoding ended.
-        usage: what it cost.
-    """
-
-    output: Any  # a JSON value
-    abstain_reason: str | None
-    finish_reason: FinishReason
-    usage: Usage
-
-
-@dataclass(frozen=True, slots=True)
-class Delta:
-    """A piece of the answer's raw text, before it is validated as a whole."""
-
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedEngine:
-    """An engine folder that was not loaded, and the skills that are missing because of it."""
-
-    path: str
-    skills: tuple[str, ...]
-    error: ArtefactError
-
-
-@dataclass(frozen=True, slots=True)
-class EngineStatus:
-    """An engine that serves.
-
-    Attributes:
-        manifest: as read.
-        path: the folder it was loaded from.
-        skills: ids of its skills.
-        load_s: how long loading took.
-        figures: its entry of `SkillService.snapshot`.
-    """
-
-    manifest: EngineManifest
-    path: Path
-    skills: tuple[str, ...]
-    load_s: float
-    figures: Mapping[str, Any]  # plain JSON values, named in `EngineLoop.snapshot`
-
-
-@dataclass(frozen=True, slots=True)
-class BoxStatus:
-    """What an operator wants to know and the service alone cannot say.
-
-    Attributes:
-        version: of skilld.
-        pid: of the daemon.
-        uptime_s: since it started.
-        resident_bytes: physical memory of the process.
-        kv_budget_bytes: cache memory of all engines together.
-        engines: those that serve.
-    """
-
-    version: str
-    pid: int
-    uptime_s: float
-    resident_bytes: int
-    kv_budget_bytes: int
-    engines: tuple[EngineStatus, ...]
 
 
 class SkillService:
@@ -330,55 +214,6 @@ class SkillService:
             inbox = self._inboxes.get(event.request_id)
             if inbox is not None:  # the caller may have left meanwhile
                 inbox.put_nowait(event)
-
-
-def parse_input(text: str) -> dict[str, Any]:
-    """Parse the JSON text of an input.
-
-    Raises:
-        InvalidRequestError: reason INPUT_NOT_JSON, with line and column where there is one.
-    """
-    try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
-        if "\\ud" in text.lower():
-            # An escape may stand for half a character, which no tokenizer or protocol takes.
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        raise InvalidRequestError(
-            f"the input is not JSON: {error.msg} at line {error.lineno} column {error.colno}",
-            reason="INPUT_NOT_JSON",
-        ) from error
-    except UnicodeEncodeError as error:
-        raise InvalidRequestError(
-            "the input holds an escape that is half a character", reason="INPUT_NOT_JSON"
-        ) from error
-    except RecursionError as error:
-        raise InvalidRequestError(
-            "the input is nested too deeply", reason="INPUT_NOT_JSON"
-        ) from error
-    except ValueError as error:  # an integer of more digits than Python converts
-        raise InvalidRequestError(
-            "the input holds a number that is too long", reason="INPUT_NOT_JSON"
-        ) from error
-    if not isinstance(value, dict):
-        raise InvalidRequestError(
-            f"the input must be a JSON object, not {type(value).__name__}", reason="INPUT_NOT_JSON"
-        )
-    return value
-
-
-def _refuse_constant(name: str) -> None:
-    raise InvalidRequestError(f"the input holds {name}, which is not JSON", reason="INPUT_NOT_JSON")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number):
-        raise InvalidRequestError(
-            f"the input holds {text}, which is beyond what a number can be",
-            reason="INPUT_NOT_JSON",
-        )
-    return number
 
 
 def _validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:
