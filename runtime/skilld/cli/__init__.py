@@ -1,0 +1,123 @@
+"""`skilld`: the command line.
+
+Exit codes: 0 done; 1 the answer is no (a golden case failed, a check of `doctor` failed);
+2 wrong usage; 3 an error of ours or of a file; 4 a call was refused or failed; 130 interrupted.
+Errors are one line on standard error, never a traceback; `--debug` shows it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from skilld import __version__
+from skilld.cli.console import err
+from skilld.cli.daemon import (
+    call_command,
+    doctor_command,
+    list_command,
+    ps_command,
+    serve_command,
+)
+from skilld.cli.engines import build_command, inspect_command, verify_command
+from skilld.config import parse_bytes
+from skilld.core.errors import SkilldError
+
+EXIT_ERROR = 3
+EXIT_CALL_FAILED = 4
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = options.command
+    try:
+        return command(options)
+    except SkilldError as error:
+        if options.debug:
+            raise
+        err.print(f"[bold red]error[/] {error.reason}: ", end="")
+        err.print(error.message, markup=False, highlight=False)
+        return EXIT_CALL_FAILED if command is call_command else EXIT_ERROR
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_ERROR
+    except KeyboardInterrupt:
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="skilld", description="The skill daemon for edge boxes.", allow_abbrev=False
+    )
+    parser.add_argument("--version", action="version", version=f"skilld {__version__}")
+    parser.add_argument("--debug", action="store_true", help="show tracebacks")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        name: str,
+        command: Callable[[argparse.Namespace], int],
+        text: str,
+        *,
+        json_flag: bool = True,
+    ) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        sub.set_defaults(command=command)
+        if json_flag:
+            sub.add_argument("--json", action="store_true", help="print JSON for scripts")
+        return sub
+
+    build = add("build", build_command, "Build an engine from a recipe folder.")
+    build.add_argument("recipe_dir", type=Path, help="folder with recipe.toml")
+    build.add_argument("--out", type=Path, help="engine folder; RECIPE_DIR/engine when left out")
+    build.add_argument("--num-threads", type=int, help="CPU threads of the measurements")
+
+    verify = add("verify", verify_command, "Run an engine's golden cases and measure it.")
+    verify.add_argument("engine", type=Path, help="engine folder, or the recipe folder around it")
+    verify.add_argument("--num-threads", type=int, help="CPU threads of a step")
+
+    inspect = add("inspect", inspect_command, "Check an engine's files and print its manifest.")
+    inspect.add_argument("engine", type=Path, help="engine folder, or the recipe folder around it")
+
+    serve = add("serve", serve_command, "Run the daemon.", json_flag=False)
+    serve.add_argument("engines", type=Path, nargs="*", help="engine folders, or folders of them")
+    serve.add_argument("--config", type=Path, help="TOML file; the command line goes on top")
+    serve.add_argument("--socket", type=Path, help="unix socket to listen on")
+    serve.add_argument("--tcp", metavar="HOST:PORT", help="also listen on TCP")
+    serve.add_argument(
+        "--allow-plaintext-on-network",
+        action="store_true",
+        help="serve a network interface without TLS: anyone there can read and make calls",
+    )
+    serve.add_argument("--kv-budget", type=_bytes_argument, help='for instance "512MiB"')
+    serve.add_argument("--num-threads", type=int, help="CPU threads of a step")
+    serve.add_argument("--mode", choices=("fast", "parity"), help="parity: exact f32, slow")
+    serve.add_argument("--log-format", choices=("text", "json"))
+
+    for name, command, text in (
+        ("list", list_command, "List the daemon's skills."),
+        ("ps", ps_command, "Show engines, memory, queues and rates."),
+    ):
+        add(name, command, text).add_argument("--address", help="unix:/path or host:port")
+
+    call = add("call", call_command, "Call a skill once.")
+    call.add_argument("skill", help="id, as `skilld list` prints it")
+    call.add_argument("input", help='JSON text of the input, or "-" for standard input')
+    call.add_argument("--address", help="unix:/path or host:port")
+    call.add_argument("--stream", action="store_true", help="show the answer as it grows")
+    call.add_argument("--timeout-s", type=float, help="give up after this many seconds")
+    call.add_argument("--seed", type=int, default=0, help="of sampling")
+
+    doctor = add("doctor", doctor_command, "Examine this machine and these engines.")
+    doctor.add_argument("engines", type=Path, nargs="*", help="engine folders, or folders of them")
+    return parser
+
+
+def _bytes_argument(text: str) -> int:
+    try:
+        return parse_bytes(int(text) if text.isdigit() else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error

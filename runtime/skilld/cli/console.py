@@ -1,0 +1,45 @@
+"""What the commands print with: two consoles, a progress bar, JSON, amounts of memory."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+ResultT = TypeVar("ResultT")
+
+out = Console()
+err = Console(stderr=True)
+
+
+def with_progress(
+    work: Callable[[Callable[[str, float], None]], ResultT], *, is_quiet: bool
+) -> ResultT:
+    """Run `work` with a progress bar on standard error, or with none."""
+    bar = Progress(
+        TextColumn("{task.description:<36}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        console=err,
+        disable=is_quiet,
+    )
+    with bar:
+        task = bar.add_task("", total=1.0)
+        return work(lambda what, done: bar.update(task, description=what, completed=done))
+
+
+def print_json(value: object) -> None:
+    """Print a value for scripts."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def size(num_bytes: float) -> str:
+    """An amount of memory for people."""
+    for unit in ("B", "KiB", "MiB"):
+        if num_bytes < 1024:
+            return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
+        num_bytes /= 1024
+    return f"{num_bytes:.2f} GiB"

@@ -1,0 +1,179 @@
+"""Commands that run the daemon, ask it, and examine its machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from typing import Any
+
+from rich.table import Table
+
+from skilld.cli.console import err, out, print_json, size
+from skilld.config import Config, default_socket_path, read_config
+
+EXIT_NO = 1
+
+
+def serve_command(options: argparse.Namespace) -> int:
+    """Run the daemon."""
+    from skilld.app import run
+    from skilld.telemetry import set_up_logging
+
+    config = _config_of(options)
+    set_up_logging(level=config.log.level, as_json=config.log.format == "json")
+    return run(config)
+
+
+def _config_of(options: argparse.Namespace) -> Config:
+    """The configuration file, with the command line on top."""
+    config = read_config(options.config) if options.config else Config()
+    grpc: dict[str, Any] = {}
+    if options.socket is not None:
+        grpc["socket_path"] = options.socket
+    if options.tcp is not None:
+        grpc["tcp"] = options.tcp
+    if options.allow_plaintext_on_network:
+        grpc["allow_plaintext_on_network"] = True
+    if config.grpc.socket_path is None and "socket_path" not in grpc and options.tcp is None:
+        grpc["socket_path"] = default_socket_path()
+    changes: dict[str, Any] = {"grpc": config.grpc.model_copy(update=grpc)}
+    if options.engines:
+        changes["engines"] = tuple(options.engines)
+    if options.kv_budget is not None:
+        changes["memory"] = config.memory.model_copy(update={"kv_budget_bytes": options.kv_budget})
+    engine: dict[str, Any] = {}
+    if options.num_threads is not None:
+        engine["num_threads"] = options.num_threads
+    if options.mode is not None:
+        engine["mode"] = options.mode
+    changes["engine"] = config.engine.model_copy(update=engine)
+    if options.log_format is not None:
+        changes["log"] = config.log.model_copy(update={"format": options.log_format})
+    return config.model_copy(update=changes)
+
+
+def list_command(options: argparse.Namespace) -> int:
+    """List the daemon's skills."""
+    from google.protobuf.json_format import MessageToDict
+
+    with _client(options) as client:
+        skills = client.skills()
+    if options.json:
+        print_json([MessageToDict(s, preserving_proto_field_name=True) for s in skills])
+        return 0
+    table = Table("skill", "version", "engine", "state", "description")
+    for skill in skills:
+        state = "serving" if not skill.state_reason else skill.state_reason
+        table.add_row(skill.id, skill.version, skill.engine.name, state, skill.description)
+    out.print(table)
+    return 0
+
+
+def ps_command(options: argparse.Namespace) -> int:
+    """Show engines, memory, queues and rates."""
+    from google.protobuf.json_format import MessageToDict
+
+    with _client(options) as client:
+        status = client.status()
+    if options.json:
+        print_json(
+            MessageToDict(
+                status,
+                preserving_proto_field_name=True,
+                always_print_fields_with_no_presence=True,
+            )
+        )
+        return 0
+    kv = status.kv
+    out.print(
+        f"skilld {status.version}, pid {status.pid}, up {status.uptime.ToSeconds()} s, "
+        f"{size(status.resident_bytes)} resident{', draining' if status.draining else ''}"
+    )
+    out.print(
+        f"KV cache: {size(kv.used_bytes)} used, {size(kv.reserved_bytes)} reserved of "
+        f"{size(kv.budget_bytes)}; {size(kv.resident_bytes)} resident"
+    )
+    table = Table("engine", "skills", "KV bytes")
+    for column in ("running\nqueue", "batch", "ms/step", "tokens/s", "calls"):
+        table.add_column(column, justify="right")
+    for engine in status.engines:
+        amounts = {
+            "min": engine.kv_min_bytes,
+            "used": engine.kv.used_bytes,
+            "reserved": engine.kv.reserved_bytes,
+            "resident": engine.kv.resident_bytes,
+        }
+        table.add_row(
+            f"{engine.name} {engine.version}\n[dim]{engine.precision} {engine.digest[:12]}[/]",
+            "\n".join(engine.skills),
+            "\n".join(f"{name:<8} {size(amount):>9}" for name, amount in amounts.items()),
+            f"{engine.running}\n{engine.waiting}",
+            f"{engine.mean_batch:.1f}",
+            f"{engine.step_ms:.2f}",
+            f"{engine.tokens_per_s:.0f}",
+            "\n".join(f"{count} {how}" for how, count in sorted(engine.ended.items())) or "0",
+        )
+    out.print(table)
+    for refused in status.refused:
+        out.print(f"[bold red]refused[/] {refused.path}: {refused.reason}")
+        out.print(f"  {refused.message}", markup=False)
+    return 0
+
+
+def call_command(options: argparse.Namespace) -> int:
+    """Call a skill once."""
+    text = sys.stdin.read() if options.input == "-" else options.input
+    wishes = {"timeout_s": options.timeout_s, "seed": options.seed}
+    with _client(options) as client:
+        if options.stream:
+            result = None
+            for event in client.stream(options.skill, text, **wishes):
+                match event.WhichOneof("event"):
+                    case "delta":
+                        err.print(event.delta.text, end="", markup=False, highlight=False)
+                    case "result":
+                        result = event.result
+            err.print()
+            assert result is not None
+        else:
+            result = client.invoke(options.skill, text, **wishes)
+    is_abstention = result.WhichOneof("outcome") == "abstain"
+    if options.json:
+        usage = result.usage
+        print_json(
+            {
+                "request_id": result.request_id,
+                "output": None if is_abstention else json.loads(result.output_json),
+                "abstain": result.abstain.reason if is_abstention else None,
+                "engine_digest": result.engine_digest,
+                "skill_version": result.skill_version,
+                "usage": {field.name: value for field, value in usage.ListFields()},
+            }
+        )
+    elif is_abstention:
+        print(json.dumps({"abstain": result.abstain.reason}))
+    else:
+        print(result.output_json)
+    return 0
+
+
+def _client(options: argparse.Namespace) -> Any:  # Any: the client is imported here, late
+    from skilld.transports.grpc_client import SkillClient
+
+    address = options.address or f"unix:{default_socket_path()}"
+    return SkillClient(address)
+
+
+def doctor_command(options: argparse.Namespace) -> int:
+    """Examine this machine and these engines."""
+    from skilld.doctor import examine
+
+    checks = examine(options.engines)
+    if options.json:
+        print_json([{"check": c.name, "ok": c.is_ok, "found": c.found} for c in checks])
+    else:
+        for check in checks:
+            mark = "[green]ok  [/]" if check.is_ok else "[bold red]FAIL[/]"
+            out.print(mark, f"[bold]{check.name}[/]:", check.found, highlight=False)
+    return 0 if all(check.is_ok for check in checks) else EXIT_NO
