@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -20,6 +20,8 @@ from skilld.training import noise
 from skilld.training.clocks import CLOCKS, RESOLUTION_S
 from skilld.training.example import Example
 from skilld.training.grammar import Grammar
+from skilld.training.readings import Reading
+from skilld.training.terminals import terminals
 
 VERSION = "1.0.0"
 FOLDER = Path(__file__).parent
@@ -168,11 +170,11 @@ class PlcTriageGenerator:
             for value in names[f"{k}_held"]
             if not value.startswith("{")
         )
-        terminals = _terminals()
+        drawn = terminals()
         self._grammars = {
-            lang: Grammar(lexicon["slots"][lang], terminals=terminals) for lang in ("en", "ja")
+            lang: Grammar(lexicon["slots"][lang], terminals=drawn) for lang in ("en", "ja")
         }
-        self._layout = Grammar(negatives["rules"], terminals=terminals)
+        self._layout = Grammar(negatives["rules"], terminals=drawn)
 
     @property
     def version(self) -> str:
@@ -297,7 +299,7 @@ class PlcTriageGenerator:
         severity, is_judged, message = str(kind["severity"]), False, phrase
         quantity = kind.get("quantity")
         if quantity is not None and rng.random() < 0.72:
-            reading = _Reading.sample(rng, quantity)
+            reading = Reading.sample(rng, quantity)
             if rng.random() < 0.15:
                 message = self._grammars[lang].expand(
                     rng.choice(self._value_only[lang]), rng, bound=reading.bound | {"p": phrase}
@@ -447,96 +449,6 @@ class PlcTriageGenerator:
 def load() -> PlcTriageGenerator:
     """The generator, for `skilld.training`."""
     return PlcTriageGenerator()
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """A value, the limits written beside it, and what they make of it."""
-
-    limits: str
-    severity: str
-    bound: dict[str, str]
-
-    @classmethod
-    def sample(cls, rng: Random, quantity: Mapping[str, Any]) -> _Reading:
-        unit, low, high, decimals = rng.choice(quantity["units"])
-        is_high = quantity["direction"] == "high"
-        limits = rng.choices(("one", "warn", "trip", "three"), (70, 15, 11, 4))[0]
-        base = rng.uniform(low, high)
-        sign = 1.0 if is_high else -1.0
-        spread = rng.uniform(0.08, 0.25)
-        steps = [round(base * (1 + sign * spread * i), decimals) for i in range(3)]
-        # Rounding may bring two limits together; they must stay apart by a visible step.
-        unit_step = 10.0**-decimals
-        for i in (1, 2):
-            if sign * (steps[i] - steps[i - 1]) < unit_step:
-                steps[i] = round(steps[i - 1] + sign * unit_step * 2, decimals)
-        names = {"one": "a", "warn": "wa", "trip": "at", "three": "wat"}[limits]
-        marks = steps[: len(names)]
-        below, above = {
-            "one": ("warning", ("alarm",)),
-            "warn": ("info", ("warning", "alarm")),
-            "trip": ("info", ("alarm", "critical")),
-            "three": ("info", ("warning", "alarm", "critical")),
-        }[limits]
-        ladder = (below, *above)
-        rung = (1 if rng.random() < 0.62 else 0) if limits == "one" else rng.randrange(len(ladder))
-        value = _value_on(rng, rung, marks, sign=sign, unit_step=unit_step, decimals=decimals)
-        reached = sum(sign * (value - mark) > 0 for mark in marks)
-        text = {name: f"{mark:.{decimals}f}" for name, mark in zip(names, marks, strict=True)}
-        return cls(
-            limits,
-            ladder[reached],
-            {
-                "v": f"{value:.{decimals}f}",
-                "u": unit,
-                "op": ">" if value > marks[-1] else "<" if value < marks[-1] else "=",
-                "ext": "max" if is_high else "min",
-                "jext": "上限" if is_high else "下限",
-                "H": "H" if is_high else "L",
-                "hi": "HI" if is_high else "LO",
-                "a": text.get("a", ""),
-                "w": text.get("w", ""),
-                "t": text.get("t", ""),
-            },
-        )
-
-
-def _value_on(
-    rng: Random, rung: int, marks: list[float], *, sign: float, unit_step: float, decimals: int
-) -> float:
-    """A value between mark `rung - 1` and mark `rung`, seen in the direction that is bad."""
-    margin = max(unit_step, abs(marks[0]) * rng.choice((0.01, 0.03, 0.05)))
-    if rung == 0:
-        value = marks[0] - sign * max(margin, abs(marks[0]) * rng.uniform(0.02, 0.4))
-    elif rung == len(marks):
-        far = abs(marks[-1]) * rng.uniform(0.02, 0.6)
-        value = marks[-1] + sign * max(margin, far)
-    else:
-        share = rng.uniform(0.2, 0.9)
-        value = marks[rung - 1] + share * (marks[rung] - marks[rung - 1])
-    return max(0.0, round(value, decimals))
-
-
-def _terminals() -> dict[str, Callable[[Random], str]]:
-    """Numbers and identifiers."""
-
-    def digits(count: int) -> Callable[[Random], str]:
-        return lambda rng: "".join(rng.choices("0123456789", k=count))
-
-    def letters(count: int) -> Callable[[Random], str]:
-        return lambda rng: "".join(rng.choices("ABCDEFGHIJKLMNOPQRSTUVWXYZ", k=count))
-
-    def hexadecimal(count: int) -> Callable[[Random], str]:
-        return lambda rng: f"{rng.randrange(16**count):0{count}X}"
-
-    made = {f"d{n}": digits(n) for n in range(1, 9)}
-    made |= {f"U{n}": letters(n) for n in range(1, 5)}
-    made |= {f"h{n}": hexadecimal(n) for n in (2, 4, 8)}
-    made["n"] = lambda rng: str(rng.choice((1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 12, rng.randrange(99))))
-    made["big"] = lambda rng: str(rng.randrange(1, 10 ** rng.randrange(1, 6)))
-    made["val"] = lambda rng: f"{rng.uniform(0.3, 90):.{rng.randrange(2)}f}"
-    return made
 
 
 def _language(family: Family, rng: Random) -> str:
