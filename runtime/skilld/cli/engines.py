@@ -121,6 +121,8 @@ def _print_manifest(manifest: EngineManifest) -> None:
             )
         )
     table = Table(show_header=False, box=None, padding=(0, 2, 0, 0))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     for key, value in rows:
         table.add_row(f"[dim]{key}[/]", value)
     out.print(table)
