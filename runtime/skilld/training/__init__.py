@@ -8,3 +8,16 @@ import sys
 # The build tools bring a torchvision that may not fit the installed torch, and one that does not
 # breaks every import of transformers. Nothing here needs it, so it is hidden.
 sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
+
+from skilld.training.evaluation import Answerer, Score, evaluate
+from skilld.training.example import Example, Generator, load_generator, read_examples
+
+__all__ = [
+    "Answerer",
+    "Example",
+    "Generator",
+    "Score",
+    "evaluate",
+    "load_generator",
+    "read_examples",
+]
