@@ -9,8 +9,13 @@ import sys
 # breaks every import of transformers. Nothing here needs it, so it is hidden.
 sys.modules.setdefault("torchvision", None)  # type: ignore[arg-type]
 
-from skilld.training.evaluation import Answerer, Score, evaluate
-from skilld.training.example import Example, Generator, load_generator, read_examples
+from skilld.training.evaluation import Answerer, Score, evaluate  # noqa: E402
+from skilld.training.example import (  # noqa: E402
+    Example,
+    Generator,
+    load_generator,
+    read_examples,
+)
 
 __all__ = [
     "Answerer",
