@@ -64,14 +64,14 @@ def test_decoding_a_checkpoint_agrees_with_its_exact_match(tmp_path: Path) -> No
     )
     settings = OptimiserSettings(
         seed=1,
-        num_steps=60,
+        num_steps=200,
         time_limit_s=600,
         batch_tokens=512,
         warmup_steps=5,
         matrix_lr=0.01,
         other_lr=0.01,
         num_threads=1,
-        evaluate_every=60,
+        evaluate_every=200,
     )
     model = new_model(shape, seed=1, pad_id=0, eos_id=1)
     best = train(model, samples, samples, settings=settings, pad_id=0, checkpoint_dir=tmp_path)
