@@ -251,7 +251,7 @@ async def _serve(config: Config) -> int:
     try:
         await server.start()
         _log.info(
-            "ready with %d engines and %d skills", len(box.residents), len(box.service.skills())
+            "ready with %d engine(s) and %d skill(s)", len(box.residents), len(box.service.skills())
         )
         await stop.wait()
         server.set_draining()

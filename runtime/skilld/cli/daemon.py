@@ -94,7 +94,8 @@ def ps_command(options: argparse.Namespace) -> int:
         f"KV cache: {size(kv.used_bytes)} used, {size(kv.reserved_bytes)} reserved of "
         f"{size(kv.budget_bytes)}; {size(kv.resident_bytes)} resident"
     )
-    table = Table("engine", "skills", "KV bytes")
+    table = Table("engine", "skills")
+    table.add_column("KV bytes", no_wrap=True)
     for column in ("running\nqueue", "batch", "ms/step", "tokens/s", "calls"):
         table.add_column(column, justify="right")
     for engine in status.engines:
