@@ -19,7 +19,7 @@ from pathlib import Path
 import skilld
 from skilld.config import Config, EngineConfig
 from skilld.core.batch import Batch, Row
-from skilld.core.errors import ArtefactError
+from skilld.core.errors import ArtefactError, EngineError
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
 from skilld.engine import Engine, Mode, open_engine
 from skilld.kvcache import Arena, CacheTensor, KvLedger
@@ -169,37 +169,44 @@ class Box:
             )
         engine = self._open_engine(path, manifest)
         try:
+            self._admit(path, manifest, engine, catalog)
+        except BaseException:
+            engine.close()
+            raise
+        load_s = time.monotonic() - started_s
+        self.residents.append(ResidentEngine(path, manifest, load_s))
+        _log.info("engine %s loaded in %.2f s", manifest.name, load_s)
+
+    def _admit(
+        self, path: Path, manifest: EngineManifest, engine: Engine, catalog: Catalog
+    ) -> None:
+        """Give a loaded engine its memory and skills, all of it or nothing."""
+        try:
             limits, kv_arena, state_arena = self._memory_of(engine, manifest)
-            min_tokens = min(manifest.context_limit, _GUARANTEED_TOKENS)
+            engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
+            _warm_up(engine, manifest)
+        except EngineError as error:
+            raise ArtefactError(error.message, path=path, reason="BAD_ENGINE") from error
+        except OSError as error:  # address space for a budget no machine has
+            raise _does_not_fit(path, f"its cache cannot be mapped: {error.strerror}") from error
+        for arena in filter(None, (kv_arena, state_arena)):
+            arena.give_back([0])
+        try:
             self.ledger.open_account(
                 manifest.name,
-                min_bytes=limits.sequence_bytes(min_tokens),
+                min_bytes=limits.sequence_bytes(min(manifest.context_limit, _GUARANTEED_TOKENS)),
                 max_bytes=self.ledger.budget_bytes,
             )
         except ValueError as error:
-            engine.close()
-            raise ArtefactError(
-                str(error),
-                path=path,
-                hint="raise memory.kv_budget_bytes or serve fewer engines",
-                reason="DOES_NOT_FIT",
-            ) from error
+            raise _does_not_fit(path, str(error)) from error
         try:
             catalog.register_engine(path, manifest)
         except ArtefactError:
             self.ledger.close_account(manifest.name)
-            engine.close()
             raise
-        engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
-        _warm_up(engine, manifest)
-        for arena in filter(None, (kv_arena, state_arena)):
-            arena.give_back([0])
         self.engine_loop.add_engine(
             manifest.name, engine, limits=limits, kv_arena=kv_arena, state_arena=state_arena
         )
-        load_s = time.monotonic() - started_s
-        self.residents.append(ResidentEngine(path, manifest, load_s))
-        _log.info("engine %s loaded in %.2f s", manifest.name, load_s)
 
     def _memory_of(
         self, engine: Engine, manifest: EngineManifest
@@ -275,6 +282,15 @@ def _on_signal(stop: asyncio.Event, number: int) -> None:
 def _process_resident_bytes() -> int:
     num_pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return num_pages * mmap.PAGESIZE
+
+
+def _does_not_fit(path: Path, message: str) -> ArtefactError:
+    return ArtefactError(
+        message,
+        path=path,
+        hint="change memory.kv_budget_bytes or serve fewer engines",
+        reason="DOES_NOT_FIT",
+    )
 
 
 def _warm_up(engine: Engine, manifest: EngineManifest) -> None:

@@ -304,7 +304,6 @@ class EngineLoop:
         self._scheduler.update(batch, step_ms=output.step_ms, new_tokens=new_tokens)
         resident.counters.book_step(
             rows=len(batch.rows),
-            new_tokens=batch.num_new_tokens,
             chosen_tokens=sum(map(len, new_tokens.values())),
             step_ms=output.step_ms,
             now_s=now_s,

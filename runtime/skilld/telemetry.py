@@ -24,26 +24,21 @@ class EngineCounters:
     def __init__(self, engine: str) -> None:
         self.engine = engine
         self.num_steps = 0
-        self.num_computed_tokens = 0
         self.num_output_tokens = 0
         self.busy_ms = 0.0
         self.ended: collections.Counter[str] = collections.Counter()
         self._recent: collections.deque[tuple[float, int, int]] = collections.deque()
 
-    def book_step(
-        self, *, rows: int, new_tokens: int, chosen_tokens: int, step_ms: float, now_s: float
-    ) -> None:
+    def book_step(self, *, rows: int, chosen_tokens: int, step_ms: float, now_s: float) -> None:
         """Book one step.
 
         Args:
             rows: sequences in the batch.
-            new_tokens: tokens computed.
             chosen_tokens: tokens appended to answers, forced ones included.
             step_ms: duration.
             now_s: monotonic time.
         """
         self.num_steps += 1
-        self.num_computed_tokens += new_tokens
         self.num_output_tokens += chosen_tokens
         self.busy_ms += step_ms
         self._recent.append((now_s, chosen_tokens, rows))

@@ -129,12 +129,14 @@ def test_every_client_command_works_and_json_is_json(steady: Daemon) -> None:
         (("inspect", "/nonexistent"), 3, "NO_ENGINE: /nonexistent: holds no engine"),
         (("build", "/nonexistent"), 3, "BAD_RECIPE: /nonexistent/recipe.toml: cannot be read"),
         (("serve", "/nonexistent"), 3, "NO_ENGINE"),
+        (("serve", "ENGINE", "--kv-budget", "900000GiB"), 3, "DOES_NOT_FIT"),
         (("call", "pick"), 2, "usage:"),
     ],
 )
 def test_errors_are_one_line_and_an_exit_code(
-    steady: Daemon, arguments: tuple[str, ...], code: int, said: str
+    steady: Daemon, tiny_engine: Path, arguments: tuple[str, ...], code: int, said: str
 ) -> None:
+    arguments = tuple(str(tiny_engine) if a == "ENGINE" else a for a in arguments)
     where = ("--address", steady.address) if arguments[0] == "call" else ()
     done = skilld(*arguments, *where)
     assert done.returncode == code
