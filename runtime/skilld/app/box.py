@@ -1,8 +1,4 @@
-"""The composition root: builds everything once, in the order of its dependencies.
-
-`Box` is a daemon without its transports: engines, memory, scheduler, loop, service. `serve` puts
-transports on top and owns signals, readiness and a bounded shutdown.
-"""
+"""`Box`: a daemon without its transports: engines, memory, scheduler, loop, service."""
 
 from __future__ import annotations
 
@@ -10,7 +6,6 @@ import asyncio
 import logging
 import mmap
 import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -28,14 +23,12 @@ from skilld.scheduler import EngineLimits, Scheduler
 from skilld.service import BoxStatus, EngineStatus, RefusedEngine, SkillService
 from skilld.skills import Catalog
 from skilld.skills.catalog import SKILLS_DIR
-from skilld.transports.grpc_server import GrpcServer
 
-_log = logging.getLogger("skilld.app")
+_log = logging.getLogger("skilld.box")
 
 # What every engine is guaranteed: one sequence of this many tokens, or its context if shorter.
 _GUARANTEED_TOKENS = 1024
 _STOP_TIMEOUT_S = 10.0
-_GOODBYE_S = 0.5  # for answers that are on their way when the server closes
 
 OpenEngine = Callable[[Path, EngineManifest], Engine]
 
@@ -237,46 +230,6 @@ class Box:
         return open_engine(
             path, manifest, num_threads=num_threads_of(settings), mode=Mode(settings.mode)
         )
-
-
-def run(config: Config) -> int:
-    """Serve until a signal says stop; returns the exit code of the process.
-
-    Raises:
-        SkilldError: no engine could be loaded, or an address cannot be listened on.
-    """
-    return asyncio.run(_serve(config))
-
-
-async def _serve(config: Config) -> int:
-    box = Box(config)
-    server = GrpcServer(box.service, config.grpc, status=box.status)
-    stop = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
-    box.start()
-    try:
-        await server.start()
-        _log.info(
-            "ready with %d engine(s) and %d skill(s)", len(box.residents), len(box.service.skills())
-        )
-        await stop.wait()
-        server.set_draining()
-        if not await box.service.drain(config.grpc.drain_timeout_s):
-            _log.warning("calls in flight after %.1f s are cut off", config.grpc.drain_timeout_s)
-    finally:
-        await server.stop(_GOODBYE_S)
-        await box.stop()
-    return 0
-
-
-def _on_signal(stop: asyncio.Event, number: int) -> None:
-    name = signal.Signals(number).name
-    if stop.is_set():
-        _log.warning("%s again: leaving at once", name)
-        os._exit(128 + number)
-    _log.info("%s: finishing the calls in flight", name)
-    stop.set()
 
 
 def _process_resident_bytes() -> int:
