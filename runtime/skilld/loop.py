@@ -31,13 +31,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from skilld.core.batch import Batch
 from skilld.core.errors import CancelledError, EngineError, SkilldError
 from skilld.core.request import FinishReason, Request
-from skilld.engine.base import Engine
+from skilld.engine.base import Engine, StepOutput
 from skilld.kvcache import Arena
 from skilld.scheduler import EngineLimits, Scheduler
 from skilld.telemetry import EngineCounters
@@ -58,7 +55,7 @@ class TokenChooser(Protocol):
         """Tokens the answer begins with, whatever the model thinks."""
         ...
 
-    def advance(self, logits: NDArray[np.float32]) -> list[int]:
+    def advance(self, output: StepOutput, first_line: int, draft: Sequence[int]) -> list[int]:
         """The next token and those it forces; see `Decoding.advance`."""
         ...
 
@@ -295,7 +292,7 @@ class EngineLoop:
             if row.num_logits == 0:
                 continue
             try:
-                new_tokens[row.request_id] = entry.chooser.advance(output.logits[index])
+                new_tokens[row.request_id] = entry.chooser.advance(output, index, ())
             except SkilldError as error:
                 new_tokens[row.request_id] = ()
                 failed[row.request_id] = error

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from skilld.core.errors import InvalidRequestError
 from skilld.core.manifest import Vocabulary
 from skilld.core.request import FinishReason, SamplingParams
+from skilld.engine.base import StepOutput
 from skilld.skills.constraint import ConstraintCompiler
 from skilld.skills.decoding import Decoding, before_stop
 from skilld.skills.tokenizer import Tokenizer
@@ -52,12 +53,18 @@ class HashModel:
         return random.normal(scale=4.0, size=self.vocab_size).astype(np.float32)
 
 
+def stepped(*logits: NDArray[np.float32]) -> StepOutput:
+    """What an engine would return that computed these lines."""
+    lines = np.stack(logits)
+    return StepOutput(lines, lines.argmax(axis=-1).tolist(), step_ms=1.0)
+
+
 def generate(model: HashModel, decoding: Decoding) -> tuple[list[int], int]:
     """All tokens, and how many steps they took."""
     tokens = decoding.start()
     num_steps = 0
     while decoding.finish_reason is None:
-        tokens += decoding.advance(model.logits(tokens))
+        tokens += decoding.advance(stepped(model.logits(tokens)), 0, ())
         num_steps += 1
     return tokens, num_steps
 
@@ -136,7 +143,7 @@ def test_the_end_token_ends_free_text_and_is_not_part_of_it(vocabulary: Vocabula
     decoding = Decoding(SamplingParams(max_tokens=10), vocabulary.eos_ids)
     logits = np.zeros(vocabulary.size, np.float32)
     logits[vocabulary.eos_ids[0]] = 9.0
-    assert decoding.advance(logits) == []
+    assert decoding.advance(stepped(logits), 0, ()) == []
     assert decoding.finish_reason is FinishReason.STOP
 
 
@@ -151,7 +158,7 @@ def test_a_stop_string_is_found_across_tokens(tokenizer: Tokenizer, vocabulary: 
     while decoding.finish_reason is None:
         logits = np.zeros(vocabulary.size, np.float32)
         logits[ids[len(tokens)]] = 9.0
-        tokens += decoding.advance(logits)
+        tokens += decoding.advance(stepped(logits), 0, ())
     assert before_stop(tokenizer.decode(tokens), ("STOP",)) == "drive; then "
     assert len(tokens) < len(ids)
 
@@ -176,6 +183,6 @@ def test_confidence_is_the_least_likely_free_choice(
     for token_id in decoding.start():
         probe.accept(token_id)
     num_choices = int(probe.allowed().sum())
-    decoding.advance(np.zeros(vocabulary.size, np.float32))
+    decoding.advance(stepped(np.zeros(vocabulary.size, np.float32)), 0, ())
     assert num_choices >= 2
     assert decoding.min_probability == pytest.approx(1 / num_choices)

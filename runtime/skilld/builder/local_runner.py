@@ -138,7 +138,7 @@ class LocalRunner:
                 past_lens[index] += len(row.token_ids)
                 generation = generations[index]
                 generation.num_steps += 1
-                generation.token_ids += generation.decoding.advance(output.logits[position])
+                generation.token_ids += generation.decoding.advance(output, position, ())
         for generation in generations:
             generation.elapsed_ms = (time.perf_counter() - started_s) * 1000.0
         return generations

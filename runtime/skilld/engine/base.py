@@ -8,7 +8,7 @@ names the blocks each sequence uses.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal, Protocol
@@ -61,10 +61,13 @@ class StepOutput:
     Attributes:
         logits: float32 `[n, vocab_size]`, the wanted logits of all rows in batch order. A view
             on the engine's memory, good until its next step.
+        greedy_ids: for every line of `logits` the token of its largest logit, the lowest id among
+            equals.
         step_ms: wall time of the step inside the engine, milliseconds.
     """
 
     logits: npt.NDArray[np.float32]
+    greedy_ids: Sequence[int]
     step_ms: float
 
 

@@ -113,7 +113,8 @@ class FakeEngine:
             for back in reversed(range(row.num_logits)):
                 logits[next_line, self._rule(history[: len(history) - back]) % self._vocab_size] = 1
                 next_line += 1
-        return StepOutput(logits, step_ms=(time.perf_counter() - start_s) * 1000.0)
+        greedy_ids = logits.argmax(axis=-1).tolist()
+        return StepOutput(logits, greedy_ids, step_ms=(time.perf_counter() - start_s) * 1000.0)
 
     def close(self) -> None:
         """Let go of the cache."""

@@ -174,8 +174,10 @@ class OpenVINOEngine:
                 f"engine {self.manifest.name!r}: a step failed: {_first_line(error)}"
             ) from error
         logits = self._request.get_output_tensor(0).data
+        logits = logits.reshape(-1, logits.shape[-1])[:num_logits]
         return StepOutput(
-            logits=logits.reshape(-1, logits.shape[-1])[:num_logits],
+            logits=logits,
+            greedy_ids=logits.argmax(axis=-1).tolist(),
             step_ms=(time.perf_counter_ns() - started_ns) / 1e6,
         )
 

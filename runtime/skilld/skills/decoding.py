@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
 from skilld.core.request import FinishReason, SamplingParams
+from skilld.engine.base import StepOutput
 from skilld.skills.constraint import ConstraintState
 from skilld.skills.sampler import Sampler, probability
 from skilld.skills.tokenizer import IncrementalDetokenizer
@@ -58,11 +56,19 @@ class Decoding:
         tokens = self._forced()
         return self._ended(tokens) if tokens else tokens
 
-    def advance(self, logits: NDArray[np.float32]) -> list[int]:
-        """Choose the next token, and what it forces.
+    @property
+    def draft(self) -> Sequence[int]:
+        """Tokens guessed to come next, for one multi-token row; may be empty."""
+        return ()
+
+    def advance(self, output: StepOutput, first_line: int, draft: Sequence[int]) -> list[int]:
+        """Choose the next tokens: those of the draft that were right, one more, what it forces.
 
         Args:
-            logits: float32 `[vocab_size]`, after the last token of the request.
+            output: of the step that computed the last token of the request and `draft` after it.
+            first_line: line of `output.logits` after the last token of the request; the next
+                `len(draft)` lines follow the tokens of the draft.
+            draft: the first tokens of `draft`, as many as were fed; empty for none.
 
         Returns:
             Token ids to append; empty when the end token was chosen. `finish_reason` is set
@@ -71,6 +77,7 @@ class Decoding:
         Raises:
             EngineError: the constraint failed.
         """
+        logits = output.logits[first_line]
         allowed = None if self._constraint is None else self._constraint.allowed()
         token_id = self._sampler.choose(logits, allowed)
         if self._measure_confidence:
