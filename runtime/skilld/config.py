@@ -46,13 +46,20 @@ class _Record(BaseModel):
 
 
 class MemoryConfig(_Record):
-    """Of the KV ledger.
+    """What the daemon may use of the machine's memory.
 
     Attributes:
         kv_budget_bytes: cache memory of all engines together.
+        total_bytes: everything: process, weights, workspace and cache. A set of engines that
+            does not fit is refused at start. None takes what the machine has, or the memory
+            limit of the control group the daemon is in, less `reserve_bytes`.
+        reserve_bytes: left to the rest of the machine: when less than this is available, caches
+            shrink, then admission.
     """
 
     kv_budget_bytes: Bytes = Field(default=512 << 20, gt=0)
+    total_bytes: Bytes | None = Field(default=None, gt=0)
+    reserve_bytes: Bytes = Field(default=256 << 20, ge=0)
 
 
 class EngineConfig(_Record):
@@ -109,6 +116,19 @@ class GrpcConfig(_Record):
     drain_timeout_s: float = Field(default=5.0, ge=0.0)
 
 
+class MetricsConfig(_Record):
+    """Of the page that Prometheus reads.
+
+    Attributes:
+        address: "host:port" to serve `/metrics` on, over plain HTTP; None for nowhere. Port 0
+            takes a free one.
+        allow_plaintext_on_network: serve a host that is not loopback all the same.
+    """
+
+    address: str | None = None
+    allow_plaintext_on_network: bool = False
+
+
 class LogConfig(_Record):
     """Of the log on standard error."""
 
@@ -127,6 +147,7 @@ class Config(_Record):
     memory: MemoryConfig = MemoryConfig()
     engine: EngineConfig = EngineConfig()
     grpc: GrpcConfig = GrpcConfig()
+    metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 
 
