@@ -23,6 +23,7 @@ from skilld.cli.daemon import (
     serve_command,
 )
 from skilld.cli.engines import build_command, inspect_command, verify_command
+from skilld.cli.plan import plan_command
 from skilld.config import parse_bytes
 from skilld.core.errors import SkilldError
 
@@ -81,6 +82,16 @@ def _parser() -> argparse.ArgumentParser:
 
     inspect = add("inspect", inspect_command, "Check an engine's files and print its manifest.")
     inspect.add_argument("engine", type=Path, help="engine folder, or the recipe folder around it")
+
+    plan = add("plan", plan_command, "Say whether engines fit into memory; loads nothing.")
+    plan.add_argument("engines", type=Path, nargs="*", help="engine folders, or folders of them")
+    plan.add_argument(
+        "--budget",
+        type=_bytes_argument,
+        help='for everything, for instance "6GiB"; what the machine has when left out',
+    )
+    plan.add_argument("--kv-budget", type=_bytes_argument, help="of it; the rest when left out")
+    plan.add_argument("--config", type=Path, help="TOML file of the daemon")
 
     serve = add("serve", serve_command, "Run the daemon.", json_flag=False)
     serve.add_argument("engines", type=Path, nargs="*", help="engine folders, or folders of them")

@@ -214,7 +214,7 @@ def _advice(plan: MemoryPlan, asked_bytes: int | None) -> str:
 
 def _lower_guarantees(needs: Sequence[EngineNeed], room_bytes: int) -> list[str]:
     for num_tokens in _LOWER_GUARANTEES_TOKENS:
-        mins = [min(need.min_bytes, _whole_kib(need.sequence_bytes(num_tokens))) for need in needs]
+        mins = [min(need.min_bytes, need.sequence_bytes(num_tokens)) for need in needs]
         if sum(mins) <= room_bytes:
             changed = ", ".join(
                 f"shares.{need.engine}.kv_min_bytes to {_setting(lower)}"

@@ -1,0 +1,148 @@
+"""The memory plan of a box: reads manifests and skills, and refuses a set that does not fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from skilld.app.box import find_engines
+from skilld.app.host_memory import HostMemory
+from skilld.config import Config
+from skilld.core.errors import ArtefactError
+from skilld.core.manifest import EngineManifest, read_manifest
+from skilld.kvcache.engine_need import EngineNeed, SkillNeed, need_of
+from skilld.kvcache.memory_plan import MemoryPlan, amount, plan_memory
+from skilld.skills import RegisteredSkill
+from skilld.skills.catalog import SKILLS_DIR, TOKENIZER_NAME
+from skilld.skills.skill import read_skill
+from skilld.skills.tokenizer import Tokenizer
+
+
+def plan_box(config: Config, *, total_bytes: int, kv_budget_bytes: int | None = None) -> MemoryPlan:
+    """What the engines of a configuration need, and how many calls of each skill fit.
+
+    Args:
+        config: of the daemon.
+        total_bytes: for everything.
+        kv_budget_bytes: None gives the cache what weights and workspace leave.
+
+    Raises:
+        ArtefactError: a folder holds no engine, or one that cannot be read.
+    """
+    needs = []
+    for path in find_engines(config.engines):
+        manifest = read_manifest(path)
+        needs.append(_need_of(manifest, config, skills=_skill_needs(path, manifest)))
+    return plan_memory(needs, total_bytes=total_bytes, kv_budget_bytes=kv_budget_bytes)
+
+
+def check_fits(config: Config, host: HostMemory) -> None:
+    """Refuse to serve engines that this machine has no room for.
+
+    Engines that cannot be read are not counted: they are refused one by one when they load.
+
+    Raises:
+        ArtefactError: reason DOES_NOT_FIT; names the sums and the way out.
+    """
+    total_bytes = total_bytes_of(config, host)
+    if total_bytes is None:
+        return
+    paths = find_engines(config.engines)
+    needs = {need.engine: need for need in _readable_needs(paths, config)}
+    plan = plan_memory(
+        list(needs.values()),
+        total_bytes=total_bytes,
+        kv_budget_bytes=config.memory.kv_budget_bytes,
+    )
+    if not plan.fits:
+        raise ArtefactError(
+            explain(plan),
+            path=Path(os.path.commonpath([path.absolute() for path in paths])),
+            reason="DOES_NOT_FIT",
+        )
+
+
+def total_bytes_of(config: Config, host: HostMemory) -> int | None:
+    """Memory for everything, as configured or as the machine has it; None if nobody knows."""
+    memory = config.memory
+    if memory.total_bytes is not None:
+        return memory.total_bytes
+    limit_bytes = host.limit_bytes
+    return None if limit_bytes is None else max(0, limit_bytes - memory.reserve_bytes)
+
+
+def explain(plan: MemoryPlan) -> str:
+    """Why a plan does not fit and what to do, in one sentence."""
+    weights_bytes = sum(engine.need.weights_bytes for engine in plan.engines)
+    workspace_bytes = sum(engine.need.workspace_bytes for engine in plan.engines)
+    kv_bytes = plan.needed_bytes - plan.process_bytes - weights_bytes - workspace_bytes
+    engines = f"{len(plan.engines)} engine{'' if len(plan.engines) == 1 else 's'}"
+    if plan.needed_bytes > plan.total_bytes:
+        problem = (
+            f"{engines} need {amount(plan.needed_bytes)} (process {amount(plan.process_bytes)}, "
+            f"weights {amount(weights_bytes)}, workspace {amount(workspace_bytes)}, "
+            f"KV cache {amount(kv_bytes)}) of {amount(plan.total_bytes)}"
+        )
+    else:
+        problem = (
+            f"{engines} are guaranteed {amount(plan.kv_min_bytes)} of KV cache, the budget is "
+            f"{amount(plan.kv_budget_bytes)}"
+        )
+    return f"{problem}: {plan.advice}" if plan.advice else problem
+
+
+def _readable_needs(paths: Iterable[Path], config: Config) -> Iterable[EngineNeed]:
+    for path in paths:
+        try:
+            yield _need_of(read_manifest(path), config, skills=())
+        except ArtefactError:
+            continue
+
+
+def _need_of(
+    manifest: EngineManifest, config: Config, *, skills: tuple[SkillNeed, ...]
+) -> EngineNeed:
+    share = getattr(config, "shares", {}).get(manifest.name)
+    return need_of(
+        manifest,
+        skills,
+        config=config.engine,
+        min_bytes=None if share is None else share.kv_min_bytes,
+        max_bytes=None if share is None else share.kv_max_bytes,
+    )
+
+
+def _skill_needs(engine_dir: Path, manifest: EngineManifest) -> tuple[SkillNeed, ...]:
+    """Of every skill: its limits, its longest golden prompt, and what all its prompts share."""
+    from skilld.builder.golden import GOLDEN_NAME, read_golden
+
+    tokenizer = Tokenizer(engine_dir / TOKENIZER_NAME)
+    golden = read_golden(engine_dir / GOLDEN_NAME)
+    needs = []
+    for path in sorted((engine_dir / SKILLS_DIR).glob("*.toml")):
+        skill = read_skill(path)
+        entry = RegisteredSkill(skill, manifest, tokenizer, constraint=None)
+        prompts = [
+            entry.encode(entry.prompt.render(case.input))
+            for case in golden
+            if case.skill == skill.id
+        ]
+        needs.append(
+            SkillNeed(
+                skill=skill.id,
+                max_tokens=skill.decoding.max_tokens,
+                prompt_tokens=max(map(len, prompts), default=None),
+                prefix_tokens=_prefix_tokens(entry),
+            )
+        )
+    return tuple(needs)
+
+
+def _prefix_tokens(entry: RegisteredSkill) -> int:
+    """How many tokens come before the first value of the template."""
+    fields = entry.skill.input_schema.get("properties", {})
+    segments = entry.prompt.render(dict.fromkeys(fields, ""))
+    if not segments or segments[0].is_value:
+        return 0
+    return len(entry.encode(segments[:1]))
