@@ -12,22 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import skilld
-from skilld.config import Config, EngineConfig
-from skilld.core.batch import Batch, Row
-from skilld.core.errors import ArtefactError, EngineError
+from skilld.app.calibration import measure_cost
+from skilld.config import Config, EngineConfig, ShareConfig
+from skilld.core.errors import ArtefactError, EngineError, NotFoundError
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
 from skilld.engine import Engine, Mode, open_engine
-from skilld.kvcache import Arena, CacheTensor, KvLedger
+from skilld.kvcache import Arena, CacheGeometry, CacheTensor, KvLedger
+from skilld.kvcache.engine_need import GUARANTEED_TOKENS
 from skilld.loop import EngineLoop
-from skilld.scheduler import EngineLimits, Scheduler
+from skilld.scheduler import EngineLimits, Policy, Scheduler
 from skilld.service import BoxStatus, EngineStatus, RefusedEngine, SkillService
 from skilld.skills import Catalog
 from skilld.skills.catalog import SKILLS_DIR
 
 _log = logging.getLogger("skilld.box")
 
-# What every engine is guaranteed: one sequence of this many tokens, or its context if shorter.
-_GUARANTEED_TOKENS = 1024
+# A shorter system prompt is not worth a pinned block.
+_MIN_PINNED_TOKENS = 16
 _STOP_TIMEOUT_S = 10.0
 
 OpenEngine = Callable[[Path, EngineManifest], Engine]
@@ -98,7 +99,14 @@ class Box:
         self.residents: list[ResidentEngine] = []
         self._open_engine = open_engine_fn or self._open_vendor_engine
         self.ledger = KvLedger(config.memory.kv_budget_bytes)
-        self._scheduler = Scheduler(self.ledger)
+        self._scheduler = Scheduler(
+            self.ledger,
+            Policy(
+                step_bound_ms=config.scheduler.step_bound_ms,
+                quantum_ms=config.scheduler.quantum_ms,
+                aging_s=config.scheduler.aging_s,
+            ),
+        )
         catalog = Catalog()
         refused: list[RefusedEngine] = []
         self.engine_loop = EngineLoop(self._scheduler, lambda events: self.service.deliver(events))
@@ -135,6 +143,7 @@ class Box:
             uptime_s=time.monotonic() - self.started_s,
             resident_bytes=_process_resident_bytes(),
             kv_budget_bytes=self.ledger.budget_bytes,
+            kv_limit_bytes=self.ledger.limit_bytes,
             engines=tuple(
                 EngineStatus(
                     manifest=resident.manifest,
@@ -151,7 +160,29 @@ class Box:
             ),
         )
 
-    def _load(self, path: Path, catalog: Catalog) -> None:
+    def load(self, path: Path) -> ResidentEngine:
+        """Make one more engine resident, before `start` or while serving; takes seconds.
+
+        Raises:
+            ArtefactError: its folder is damaged, a name or skill is taken, or it does not fit.
+        """
+        return self._load(path, self.service.catalog)
+
+    def unload(self, name: str) -> None:
+        """Stop offering an engine's skills, end what still runs of it, and give up its memory.
+
+        Raises:
+            NotFoundError: no such engine is resident.
+        """
+        resident = next((r for r in self.residents if r.manifest.name == name), None)
+        if resident is None:
+            raise NotFoundError(f"no engine {name!r} is resident", reason="UNKNOWN_ENGINE")
+        self.residents.remove(resident)
+        self.service.catalog.remove_engine(name)
+        self.engine_loop.run(lambda: self.engine_loop.remove_engine(name))
+        _log.info("engine %s unloaded", name)
+
+    def _load(self, path: Path, catalog: Catalog) -> ResidentEngine:
         started_s = time.monotonic()
         manifest = read_manifest(path)
         if manifest.name in self.ledger.accounts:
@@ -166,9 +197,10 @@ class Box:
         except BaseException:
             engine.close()
             raise
-        load_s = time.monotonic() - started_s
-        self.residents.append(ResidentEngine(path, manifest, load_s))
-        _log.info("engine %s loaded in %.2f s", manifest.name, load_s)
+        resident = ResidentEngine(path, manifest, time.monotonic() - started_s)
+        self.residents.append(resident)
+        _log.info("engine %s loaded in %.2f s", manifest.name, resident.load_s)
+        return resident
 
     def _admit(
         self, path: Path, manifest: EngineManifest, engine: Engine, catalog: Catalog
@@ -177,29 +209,43 @@ class Box:
         try:
             limits, kv_arena, state_arena = self._memory_of(engine, manifest)
             engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
-            _warm_up(engine, manifest)
+            cost = measure_cost(engine, manifest, limits)
         except EngineError as error:
             raise ArtefactError(error.message, path=path, reason="BAD_ENGINE") from error
         except OSError as error:  # address space for a budget no machine has
             raise _does_not_fit(path, f"its cache cannot be mapped: {error.strerror}") from error
-        for arena in filter(None, (kv_arena, state_arena)):
-            arena.give_back([0])
-        try:
-            self.ledger.open_account(
-                manifest.name,
-                min_bytes=limits.sequence_bytes(min(manifest.context_limit, _GUARANTEED_TOKENS)),
-                max_bytes=self.ledger.budget_bytes,
+        kv_arena.give_back(range(limits.geometry.num_blocks))
+        if state_arena is not None:
+            state_arena.give_back(range(limits.geometry.num_state_blocks))
+        share = self._share_of(manifest.name)
+        min_bytes = share.kv_min_bytes
+        if min_bytes is None:
+            min_bytes = limits.geometry.sequence_bytes(
+                min(manifest.context_limit, GUARANTEED_TOKENS)
             )
-        except ValueError as error:
-            raise _does_not_fit(path, str(error)) from error
+        max_bytes = share.kv_max_bytes or self.ledger.budget_bytes
+        skills = catalog.register_engine(path, manifest)
+
+        def add() -> None:
+            self.ledger.open_account(manifest.name, min_bytes=min_bytes, max_bytes=max_bytes)
+            self.engine_loop.add_engine(
+                manifest.name,
+                engine,
+                limits=limits,
+                cost=cost,
+                kv_arena=kv_arena,
+                state_arena=state_arena,
+                prefixes=[s.prefix for s in skills if len(s.prefix) >= _MIN_PINNED_TOKENS],
+            )
+
         try:
-            catalog.register_engine(path, manifest)
-        except ArtefactError:
-            self.ledger.close_account(manifest.name)
-            raise
-        self.engine_loop.add_engine(
-            manifest.name, engine, limits=limits, kv_arena=kv_arena, state_arena=state_arena
-        )
+            self.engine_loop.run(add)
+        except ValueError as error:
+            catalog.remove_engine(manifest.name)
+            raise _does_not_fit(path, str(error)) from error
+
+    def _share_of(self, engine: str) -> ShareConfig:
+        return self.config.shares.get(engine, ShareConfig())
 
     def _memory_of(
         self, engine: Engine, manifest: EngineManifest
@@ -208,21 +254,26 @@ class Box:
         state_tensors = _tensors(engine, "state")
         settings = self.config.engine
         kv_block_bytes = sum(tensor.block_bytes for tensor in kv_tensors)
-        limits = EngineLimits(
+        geometry = CacheGeometry(
             block_tokens=engine.block_tokens,
             block_bytes=kv_block_bytes,
             # Address space for the whole budget: it costs nothing until it is written.
             num_blocks=max(1, self.ledger.budget_bytes // kv_block_bytes),
-            context_limit=manifest.context_limit,
             state_block_bytes=sum(tensor.block_bytes for tensor in state_tensors),
             state_blocks_per_sequence=1 if state_tensors else 0,
             num_state_blocks=settings.max_num_seqs if state_tensors else 0,
+        )
+        limits = EngineLimits(
+            geometry=geometry,
+            context_limit=manifest.context_limit,
             max_num_seqs=settings.max_num_seqs,
             max_num_batched_tokens=settings.max_num_batched_tokens,
-            max_queued=settings.max_queued,
+            max_queued=self.config.scheduler.max_queued,
+            max_queued_per_client=self.config.scheduler.max_queued_per_client,
+            weight=self._share_of(manifest.name).weight,
         )
-        kv_arena = Arena(kv_tensors, limits.num_blocks)
-        state_arena = Arena(state_tensors, limits.num_state_blocks) if state_tensors else None
+        kv_arena = Arena(kv_tensors, geometry.num_blocks)
+        state_arena = Arena(state_tensors, geometry.num_state_blocks) if state_tensors else None
         return limits, kv_arena, state_arena
 
     def _open_vendor_engine(self, path: Path, manifest: EngineManifest) -> Engine:
@@ -244,12 +295,6 @@ def _does_not_fit(path: Path, message: str) -> ArtefactError:
         hint="change memory.kv_budget_bytes or serve fewer engines",
         reason="DOES_NOT_FIT",
     )
-
-
-def _warm_up(engine: Engine, manifest: EngineManifest) -> None:
-    """Compute one step in block 0, unasked: the first is many times slower than all later."""
-    state_block_ids = [0] if _tensors(engine, "state") else []
-    engine.step(Batch(manifest.name, [Row("warm-up", [0], 0, [0], state_block_ids)]))
 
 
 def _tensors(engine: Engine, kind: str) -> Sequence[CacheTensor]:

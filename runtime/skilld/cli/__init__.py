@@ -19,11 +19,11 @@ from skilld.cli.daemon import (
     call_command,
     doctor_command,
     list_command,
-    ps_command,
     serve_command,
 )
 from skilld.cli.engines import build_command, inspect_command, verify_command
 from skilld.cli.plan import plan_command
+from skilld.cli.status import ps_command, top_command
 from skilld.config import parse_bytes
 from skilld.core.errors import SkilldError
 
@@ -110,9 +110,14 @@ def _parser() -> argparse.ArgumentParser:
 
     for name, command, text in (
         ("list", list_command, "List the daemon's skills."),
-        ("ps", ps_command, "Show engines, memory, queues and rates."),
+        ("ps", ps_command, "Show engines, skills, memory, queues and rates."),
+        ("top", top_command, "Show memory and load of every engine, live."),
     ):
-        add(name, command, text).add_argument("--address", help="unix:/path or host:port")
+        sub = add(name, command, text)
+        sub.add_argument("--address", help="unix:/path or host:port")
+        if command is top_command:
+            sub.add_argument("--once", action="store_true", help="show it once and leave")
+            sub.add_argument("--interval", type=_seconds, default=1.0, help="seconds between two")
 
     call = add("call", call_command, "Call a skill once.")
     call.add_argument("skill", help="id, as `skilld list` prints it")
@@ -125,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
     doctor = add("doctor", doctor_command, "Examine this machine and these engines.")
     doctor.add_argument("engines", type=Path, nargs="*", help="engine folders, or folders of them")
     return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 3600.0:
+        raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
+    return seconds
 
 
 def _bytes_argument(text: str) -> int:

@@ -1,13 +1,19 @@
-"""What the commands print with: two consoles, a progress bar, JSON, amounts of memory."""
+"""What the commands share: two consoles, a progress bar, JSON, amounts of memory, the daemon."""
 
 from __future__ import annotations
 
+import argparse
 import json
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from skilld.config import default_socket_path
+
+if TYPE_CHECKING:
+    from skilld.transports.grpc_client import SkillClient
 
 ResultT = TypeVar("ResultT")
 
@@ -43,3 +49,10 @@ def size(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
         num_bytes /= 1024
     return f"{num_bytes:.2f} GiB"
+
+
+def connect(options: argparse.Namespace) -> SkillClient:
+    """A client of the daemon that `--address` names, or of the one on the default socket."""
+    from skilld.transports.grpc_client import SkillClient  # gRPC takes its time to import
+
+    return SkillClient(options.address or f"unix:{default_socket_path()}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from rich.table import Table
 
-from skilld.cli.console import err, out, print_json, size
+from skilld.cli.console import connect, err, out, print_json
 from skilld.config import Config, default_socket_path, read_config
 
 EXIT_NO = 1
@@ -57,7 +57,7 @@ def list_command(options: argparse.Namespace) -> int:
     """List the daemon's skills."""
     from google.protobuf.json_format import MessageToDict
 
-    with _client(options) as client:
+    with connect(options) as client:
         skills = client.skills()
     if options.json:
         print_json([MessageToDict(s, preserving_proto_field_name=True) for s in skills])
@@ -70,63 +70,11 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def ps_command(options: argparse.Namespace) -> int:
-    """Show engines, memory, queues and rates."""
-    from google.protobuf.json_format import MessageToDict
-
-    with _client(options) as client:
-        status = client.status()
-    if options.json:
-        print_json(
-            MessageToDict(
-                status,
-                preserving_proto_field_name=True,
-                always_print_fields_with_no_presence=True,
-            )
-        )
-        return 0
-    kv = status.kv
-    out.print(
-        f"skilld {status.version}, pid {status.pid}, up {status.uptime.ToSeconds()} s, "
-        f"{size(status.resident_bytes)} resident{', draining' if status.draining else ''}"
-    )
-    out.print(
-        f"KV cache: {size(kv.used_bytes)} used, {size(kv.reserved_bytes)} reserved of "
-        f"{size(kv.budget_bytes)}; {size(kv.resident_bytes)} resident"
-    )
-    table = Table("engine", "skills")
-    table.add_column("KV bytes", no_wrap=True)
-    for column in ("running\nqueue", "batch", "ms/step", "tokens/s", "calls"):
-        table.add_column(column, justify="right")
-    for engine in status.engines:
-        amounts = {
-            "min": engine.kv_min_bytes,
-            "used": engine.kv.used_bytes,
-            "reserved": engine.kv.reserved_bytes,
-            "resident": engine.kv.resident_bytes,
-        }
-        table.add_row(
-            f"{engine.name} {engine.version}\n[dim]{engine.precision} {engine.digest[:12]}[/]",
-            "\n".join(engine.skills),
-            "\n".join(f"{name:<8} {size(amount):>9}" for name, amount in amounts.items()),
-            f"{engine.running}\n{engine.waiting}",
-            f"{engine.mean_batch:.1f}",
-            f"{engine.step_ms:.2f}",
-            f"{engine.tokens_per_s:.0f}",
-            "\n".join(f"{count} {how}" for how, count in sorted(engine.ended.items())) or "0",
-        )
-    out.print(table)
-    for refused in status.refused:
-        out.print(f"[bold red]refused[/] {refused.path}: {refused.reason}")
-        out.print(f"  {refused.message}", markup=False)
-    return 0
-
-
 def call_command(options: argparse.Namespace) -> int:
     """Call a skill once."""
     text = sys.stdin.read() if options.input == "-" else options.input
     wishes = {"timeout_s": options.timeout_s, "seed": options.seed}
-    with _client(options) as client:
+    with connect(options) as client:
         if options.stream:
             result = None
             for event in client.stream(options.skill, text, **wishes):
@@ -157,13 +105,6 @@ def call_command(options: argparse.Namespace) -> int:
     else:
         print(result.output_json)
     return 0
-
-
-def _client(options: argparse.Namespace) -> Any:  # Any: the client is imported here, late
-    from skilld.transports.grpc_client import SkillClient
-
-    address = options.address or f"unix:{default_socket_path()}"
-    return SkillClient(address)
 
 
 def doctor_command(options: argparse.Namespace) -> int:

@@ -49,6 +49,8 @@ class BoxStatus:
         uptime_s: since it started.
         resident_bytes: physical memory of the process.
         kv_budget_bytes: cache memory of all engines together.
+        kv_limit_bytes: the part of it that may be used now; less while the machine is short of
+            memory.
         engines: those that serve.
     """
 
@@ -57,4 +59,5 @@ class BoxStatus:
     uptime_s: float
     resident_bytes: int
     kv_budget_bytes: int
+    kv_limit_bytes: int
     engines: tuple[EngineStatus, ...]

@@ -23,6 +23,10 @@ from skilld.v1 import (
 
 _ANSWER_TIMEOUT_S = 5.0
 
+# What `SkillClient.status` answers, by names that those above the transports may use.
+StatusMessage = admin_service_pb2.GetStatusResponse
+EngineMessage = admin_service_pb2.EngineStatus
+
 
 class SkillClient:
     """A connection to one daemon.

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import grpc
 
-from skilld.config import GrpcConfig, TlsConfig
+from skilld.config import GrpcConfig, MetricsConfig, TlsConfig
 from skilld.core.errors import SkilldError
 
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, without its final zero
@@ -68,13 +68,7 @@ def tcp_address_of(config: GrpcConfig) -> TcpAddress | None:
     """
     if config.tcp is None:
         return None
-    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]/\s]+)):(\d{1,5})", config.tcp)
-    if match is None or int(match[3]) > 65535:
-        raise ListenError(
-            f"grpc.tcp: {config.tcp!r} is not an address; write host:port, for instance "
-            '"127.0.0.1:7070" or "[::1]:7070"'
-        )
-    address = TcpAddress(match[1] or match[2], int(match[3]))
+    address = parse_address(config.tcp, key="grpc.tcp")
     if not (address.is_loopback or config.tls or config.allow_plaintext_on_network):
         raise ListenError(
             f"grpc.tcp: {address} can be reached from the network, and without TLS everybody "
@@ -83,6 +77,44 @@ def tcp_address_of(config: GrpcConfig) -> TcpAddress | None:
             reason="PLAINTEXT_ON_NETWORK",
         )
     return address
+
+
+def metrics_address_of(config: MetricsConfig) -> TcpAddress | None:
+    """The TCP address to serve metrics on; None for none.
+
+    Raises:
+        ListenError: BAD_ADDRESS, or PLAINTEXT_ON_NETWORK: others could read it.
+    """
+    if config.address is None:
+        return None
+    address = parse_address(config.address, key="metrics.address")
+    if not (address.is_loopback or config.allow_plaintext_on_network):
+        raise ListenError(
+            f"metrics.address: {address} can be reached from the network, where everybody can "
+            "read the figures of this box; listen on 127.0.0.1, or set "
+            "metrics.allow_plaintext_on_network if that is what you want",
+            reason="PLAINTEXT_ON_NETWORK",
+        )
+    return address
+
+
+def parse_address(text: str, *, key: str) -> TcpAddress:
+    """Read "host:port".
+
+    Args:
+        text: as configured.
+        key: of the configuration, for the error.
+
+    Raises:
+        ListenError: reason BAD_ADDRESS.
+    """
+    match = re.fullmatch(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]/\s]+)):(\d{1,5})", text)
+    if match is None or int(match[3]) > 65535:
+        raise ListenError(
+            f"{key}: {text!r} is not an address; write host:port, for instance "
+            '"127.0.0.1:7070" or "[::1]:7070"'
+        )
+    return TcpAddress(match[1] or match[2], int(match[3]))
 
 
 def tls_credentials(tls: TlsConfig) -> grpc.ServerCredentials:
@@ -170,8 +202,8 @@ def _remove_stale(path: Path) -> None:
     )
 
 
-def explain_bind_failure(address: TcpAddress) -> ListenError:
-    """Say why gRPC could not bind; it keeps the system's answer to itself."""
+def explain_bind_failure(address: TcpAddress, *, key: str = "grpc.tcp") -> ListenError:
+    """Say why an address could not be bound; gRPC keeps the system's answer to itself."""
     problem = "the address cannot be bound"
     try:
         for family, kind, _, _, target in socket.getaddrinfo(
@@ -182,6 +214,6 @@ def explain_bind_failure(address: TcpAddress) -> ListenError:
     except OSError as error:
         problem = error.strerror or str(error)
     return ListenError(
-        f"grpc.tcp: cannot listen on {address}: {problem}; choose another address, port 0 takes "
+        f"{key}: cannot listen on {address}: {problem}; choose another address, port 0 takes "
         "a free one"
     )

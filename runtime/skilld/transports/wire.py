@@ -284,10 +284,12 @@ def status_response_of(
         draining=is_draining,
         kv=admin.KvLedgerStatus(
             budget_bytes=status.kv_budget_bytes,
-            reserved_bytes=sum(engine.kv.reserved_bytes for engine in engines),
-            used_bytes=sum(engine.kv.used_bytes for engine in engines),
-            resident_bytes=sum(engine.kv.resident_bytes for engine in engines),
+            **{
+                name: sum(getattr(engine.kv, name) for engine in engines)
+                for name in _ACCOUNT_FIGURES
+            },
         ),
+        kv_limit_bytes=status.kv_limit_bytes,
         engines=engines,
         refused=[
             admin.RefusedEngine(
@@ -313,14 +315,22 @@ def _engine_of(engine: EngineStatus) -> admin.EngineStatus:
         load_duration=_duration(engine.load_s),
         kv=admin.KvLedgerStatus(
             budget_bytes=figures["kv_max_bytes"],
-            reserved_bytes=figures["kv_reserved_bytes"],
-            used_bytes=figures["kv_used_bytes"],
-            resident_bytes=figures["kv_resident_bytes"],
+            **{name: figures.get(f"kv_{name}", 0) for name in _ACCOUNT_FIGURES},
         ),
-        **{name: figures[name] for name in _FIGURES},
+        **{name: figures.get(name) for name in _FIGURES},
     )
 
 
+# Figures of `SkillService.snapshot` that have the same name on the wire, less their "kv_".
+_ACCOUNT_FIGURES = (
+    "reserved_bytes",
+    "firm_bytes",
+    "revocable_bytes",
+    "used_bytes",
+    "cached_bytes",
+    "pinned_bytes",
+    "resident_bytes",
+)
 # Figures of `SkillService.snapshot` that have the same name on the wire.
 _FIGURES = (
     "kv_min_bytes",
@@ -333,6 +343,16 @@ _FIGURES = (
     "num_output_tokens",
     "busy_ms",
     "ended",
+    "weight",
+    "device_ms",
+    "num_prompt_tokens",
+    "num_prefix_tokens",
+    "num_draft_tokens",
+    "num_accepted_tokens",
+    "num_deadline_refusals",
+    "num_deadline_misses",
+    "num_preemptions",
+    "num_recomputed_tokens",
 )
 
 

@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dskilld/v1/admin_service.proto\x12\tskilld.v1\x1a\x1egoogle/protobuf/duration.proto\"\x12\n\x10GetStatusRequest\"\x82\x02\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12%\n\x02kv\x18\x06 \x01(\x0b\x32\x19.skilld.v1.KvLedgerStatus\x12(\n\x07\x65ngines\x18\x07 \x03(\x0b\x32\x17.skilld.v1.EngineStatus\x12)\n\x07refused\x18\x08 \x03(\x0b\x32\x18.skilld.v1.RefusedEngine\"j\n\x0eKvLedgerStatus\x12\x14\n\x0c\x62udget_bytes\x18\x01 \x01(\x04\x12\x16\n\x0ereserved_bytes\x18\x02 \x01(\x04\x12\x12\n\nused_bytes\x18\x03 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\"\xda\x03\n\x0c\x45ngineStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x0e\n\x06skills\x18\x06 \x03(\t\x12\x30\n\rload_duration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x02kv\x18\x08 \x01(\x0b\x32\x19.skilld.v1.KvLedgerStatus\x12\x14\n\x0ckv_min_bytes\x18\t \x01(\x04\x12\x0f\n\x07running\x18\n \x01(\r\x12\x0f\n\x07waiting\x18\x0b \x01(\r\x12\x0f\n\x07step_ms\x18\x0c \x01(\x01\x12\x14\n\x0ctokens_per_s\x18\r \x01(\x01\x12\x12\n\nmean_batch\x18\x0e \x01(\x01\x12\x11\n\tnum_steps\x18\x0f \x01(\x04\x12\x19\n\x11num_output_tokens\x18\x10 \x01(\x04\x12\x0f\n\x07\x62usy_ms\x18\x11 \x01(\x01\x12\x31\n\x05\x65nded\x18\x12 \x03(\x0b\x32\".skilld.v1.EngineStatus.EndedEntry\x1a,\n\nEndedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"N\n\rRefusedEngine\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06skills\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t2V\n\x0c\x41\x64minService\x12\x46\n\tGetStatus\x12\x1b.skilld.v1.GetStatusRequest\x1a\x1c.skilld.v1.GetStatusResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1dskilld/v1/admin_service.proto\x12\tskilld.v1\x1a\x1egoogle/protobuf/duration.proto\"\x12\n\x10GetStatusRequest\"\x9a\x02\n\x11GetStatusResponse\x12\x0f\n\x07version\x18\x01 \x01(\t\x12\x0b\n\x03pid\x18\x02 \x01(\r\x12)\n\x06uptime\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12%\n\x02kv\x18\x06 \x01(\x0b\x32\x19.skilld.v1.KvLedgerStatus\x12(\n\x07\x65ngines\x18\x07 \x03(\x0b\x32\x17.skilld.v1.EngineStatus\x12)\n\x07refused\x18\x08 \x03(\x0b\x32\x18.skilld.v1.RefusedEngine\x12\x16\n\x0ekv_limit_bytes\x18\t \x01(\x04\"\xc3\x01\n\x0eKvLedgerStatus\x12\x14\n\x0c\x62udget_bytes\x18\x01 \x01(\x04\x12\x16\n\x0ereserved_bytes\x18\x02 \x01(\x04\x12\x12\n\nused_bytes\x18\x03 \x01(\x04\x12\x16\n\x0eresident_bytes\x18\x04 \x01(\x04\x12\x12\n\nfirm_bytes\x18\x05 \x01(\x04\x12\x17\n\x0frevocable_bytes\x18\x06 \x01(\x04\x12\x14\n\x0c\x63\x61\x63hed_bytes\x18\x07 \x01(\x04\x12\x14\n\x0cpinned_bytes\x18\x08 \x01(\x04\"\xde\x05\n\x0c\x45ngineStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\x11\n\tprecision\x18\x04 \x01(\t\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x0e\n\x06skills\x18\x06 \x03(\t\x12\x30\n\rload_duration\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12%\n\x02kv\x18\x08 \x01(\x0b\x32\x19.skilld.v1.KvLedgerStatus\x12\x14\n\x0ckv_min_bytes\x18\t \x01(\x04\x12\x0f\n\x07running\x18\n \x01(\r\x12\x0f\n\x07waiting\x18\x0b \x01(\r\x12\x0f\n\x07step_ms\x18\x0c \x01(\x01\x12\x14\n\x0ctokens_per_s\x18\r \x01(\x01\x12\x12\n\nmean_batch\x18\x0e \x01(\x01\x12\x11\n\tnum_steps\x18\x0f \x01(\x04\x12\x19\n\x11num_output_tokens\x18\x10 \x01(\x04\x12\x0f\n\x07\x62usy_ms\x18\x11 \x01(\x01\x12\x31\n\x05\x65nded\x18\x12 \x03(\x0b\x32\".skilld.v1.EngineStatus.EndedEntry\x12\x0e\n\x06weight\x18\x13 \x01(\x01\x12\x11\n\tdevice_ms\x18\x14 \x01(\x01\x12\x19\n\x11num_prompt_tokens\x18\x15 \x01(\x04\x12\x19\n\x11num_prefix_tokens\x18\x16 \x01(\x04\x12\x18\n\x10num_draft_tokens\x18\x17 \x01(\x04\x12\x1b\n\x13num_accepted_tokens\x18\x18 \x01(\x04\x12\x1d\n\x15num_deadline_refusals\x18\x19 \x01(\x04\x12\x1b\n\x13num_deadline_misses\x18\x1a \x01(\x04\x12\x17\n\x0fnum_preemptions\x18\x1b \x01(\x04\x12\x1d\n\x15num_recomputed_tokens\x18\x1c \x01(\x04\x1a,\n\nEndedEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x04:\x02\x38\x01\"N\n\rRefusedEngine\x12\x0c\n\x04path\x18\x01 \x01(\t\x12\x0e\n\x06skills\x18\x02 \x03(\t\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x0f\n\x07message\x18\x04 \x01(\t2V\n\x0c\x41\x64minService\x12\x46\n\tGetStatus\x12\x1b.skilld.v1.GetStatusRequest\x1a\x1c.skilld.v1.GetStatusResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,15 +37,15 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTATUSREQUEST']._serialized_start=76
   _globals['_GETSTATUSREQUEST']._serialized_end=94
   _globals['_GETSTATUSRESPONSE']._serialized_start=97
-  _globals['_GETSTATUSRESPONSE']._serialized_end=355
-  _globals['_KVLEDGERSTATUS']._serialized_start=357
-  _globals['_KVLEDGERSTATUS']._serialized_end=463
-  _globals['_ENGINESTATUS']._serialized_start=466
-  _globals['_ENGINESTATUS']._serialized_end=940
-  _globals['_ENGINESTATUS_ENDEDENTRY']._serialized_start=896
-  _globals['_ENGINESTATUS_ENDEDENTRY']._serialized_end=940
-  _globals['_REFUSEDENGINE']._serialized_start=942
-  _globals['_REFUSEDENGINE']._serialized_end=1020
-  _globals['_ADMINSERVICE']._serialized_start=1022
-  _globals['_ADMINSERVICE']._serialized_end=1108
+  _globals['_GETSTATUSRESPONSE']._serialized_end=379
+  _globals['_KVLEDGERSTATUS']._serialized_start=382
+  _globals['_KVLEDGERSTATUS']._serialized_end=577
+  _globals['_ENGINESTATUS']._serialized_start=580
+  _globals['_ENGINESTATUS']._serialized_end=1314
+  _globals['_ENGINESTATUS_ENDEDENTRY']._serialized_start=1270
+  _globals['_ENGINESTATUS_ENDEDENTRY']._serialized_end=1314
+  _globals['_REFUSEDENGINE']._serialized_start=1316
+  _globals['_REFUSEDENGINE']._serialized_end=1394
+  _globals['_ADMINSERVICE']._serialized_start=1396
+  _globals['_ADMINSERVICE']._serialized_end=1482
 # @@protoc_insertion_point(module_scope)
