@@ -60,5 +60,5 @@ def test_the_same_seed_gives_the_same_tokens_and_another_seed_others() -> None:
 
 def test_probability_is_among_the_allowed() -> None:
     allowed = np.array([True, False, True, False])
-    assert probability(LOGITS, allowed, 0) == pytest.approx(0.75)
-    assert probability(LOGITS, None, 1) == pytest.approx(0.5)
+    assert probability(LOGITS, 0, allowed) == pytest.approx(0.75)
+    assert probability(LOGITS, 1) == pytest.approx(0.5)

@@ -5,8 +5,9 @@ For golden cases and evaluation: a fixed batch runs to its end before the next o
 
 from __future__ import annotations
 
+import functools
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from skilld.core.errors import InvalidRequestError
 from skilld.core.manifest import read_manifest
 from skilld.engine import Mode, open_engine
 from skilld.skills import Catalog, Decoding, RegisteredSkill
+from skilld.skills.drafting import MAX_DRAFT
 
 
 @dataclass(slots=True)
@@ -85,7 +87,9 @@ class LocalRunner:
         inputs: Sequence[Mapping[str, Any]],
         *,
         jump_forward: bool = True,
+        max_draft: int = MAX_DRAFT,
         constrained: bool = True,
+        exact_confidence: bool = False,
     ) -> Iterator[Generation]:
         """Answer valid inputs of a skill, in order, a batch at a time.
 
@@ -93,7 +97,9 @@ class LocalRunner:
             entry: a skill of this engine's catalog.
             inputs: each valid under its input schema.
             jump_forward: take forced tokens several at a time.
+            max_draft: longest draft, 0 for none.
             constrained: False decodes without the schema, to see what it adds.
+            exact_confidence: measure `min_probability` exactly, to choose a threshold by it.
 
         Raises:
             InvalidRequestError: an input and its answer do not fit the context.
@@ -103,17 +109,17 @@ class LocalRunner:
                 entry.encode(entry.prompt.render(values))
                 for values in inputs[start : start + self._max_batch]
             ]
-            yield from self._run_batch(
-                entry, prompts, jump_forward=jump_forward, constrained=constrained
+            decode = functools.partial(
+                entry.decoding,
+                jump_forward=jump_forward,
+                max_draft=max_draft,
+                constrained=constrained,
+                exact_confidence=exact_confidence,
             )
+            yield from self._run_batch(entry, prompts, decode)
 
     def _run_batch(
-        self,
-        entry: RegisteredSkill,
-        prompts: list[list[int]],
-        *,
-        jump_forward: bool,
-        constrained: bool,
+        self, entry: RegisteredSkill, prompts: list[list[int]], decode: Callable[..., Decoding]
     ) -> list[Generation]:
         started_s = time.perf_counter()
         generations = []
@@ -123,32 +129,44 @@ class LocalRunner:
                     f"{len(prompt)} prompt tokens leave no room for the answer",
                     reason="PROMPT_TOO_LONG",
                 )
-            decoding = entry.decoding(jump_forward=jump_forward, constrained=constrained)
+            decoding = decode(prompt=prompt)
             generations.append(Generation(decoding, token_ids=decoding.start()))
         past_lens = [0] * len(prompts)
         while running := [
             index for index, g in enumerate(generations) if g.decoding.finish_reason is None
         ]:
+            drafts = [generations[index].decoding.draft for index in running]
             rows = [
-                self._row(index, [*prompts[index], *generations[index].token_ids], past_lens[index])
-                for index in running
+                self._row(
+                    index,
+                    [*prompts[index], *generations[index].token_ids][past_lens[index] :],
+                    draft,
+                    past_len=past_lens[index],
+                )
+                for index, draft in zip(running, drafts, strict=True)
             ]
             output = self._engine.step(Batch(self.manifest.name, rows))
-            for position, (index, row) in enumerate(zip(running, rows, strict=True)):
-                past_lens[index] += len(row.token_ids)
+            line = 0
+            for index, row, draft in zip(running, rows, drafts, strict=True):
                 generation = generations[index]
                 generation.num_steps += 1
-                generation.token_ids += generation.decoding.advance(output, position, ())
+                num_accepted = generation.decoding.num_accepted_tokens
+                generation.token_ids += generation.decoding.advance(output, line, draft)
+                line += row.num_logits
+                # What was computed for wrong guesses is overwritten by the next step.
+                num_wrong = len(draft) - (generation.decoding.num_accepted_tokens - num_accepted)
+                past_lens[index] += len(row.token_ids) - num_wrong
         for generation in generations:
             generation.elapsed_ms = (time.perf_counter() - started_s) * 1000.0
         return generations
 
-    def _row(self, index: int, tokens: list[int], past_len: int) -> Row:
+    def _row(self, index: int, tokens: list[int], draft: Sequence[int], *, past_len: int) -> Row:
         first = index * self._blocks_per_sequence
         return Row(
             request_id=str(index),
-            token_ids=tokens[past_len:],
+            token_ids=[*tokens, *draft],
             past_len=past_len,
             block_ids=range(first, first + self._blocks_per_sequence),
             state_block_ids=(index,) if self._has_state else (),
+            num_logits=1 + len(draft),
         )

@@ -48,7 +48,7 @@ def verify(
     """Check an engine folder, run its golden cases, measure it, and write both down.
 
     Golden cases run in the fast mode, as they would be served, once with jump-forward decoding
-    and once without; the rate at which both give the same tokens is recorded.
+    and drafts and once without; the rate at which both give the same tokens is recorded.
 
     Args:
         engine_dir: the folder.
@@ -84,7 +84,7 @@ def _run_golden(
 ) -> tuple[GoldenResult, list[FailedCase]]:
     inputs: list[dict[str, Any]] = [case.input for case in cases]
     jumped = list(runner.generate(entry, inputs))
-    walked = list(runner.generate(entry, inputs, jump_forward=False))
+    walked = list(runner.generate(entry, inputs, jump_forward=False, max_draft=0))
     failed = []
     for case, generation in zip(cases, jumped, strict=True):
         answer = _answer(entry, generation)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from skilld.core.errors import ArtefactError, InvalidRequestError, NotFoundError
 from skilld.core.manifest import EngineManifest
 from skilld.skills.constraint import Constraint, ConstraintCompiler
 from skilld.skills.decoding import Decoding
+from skilld.skills.drafting import MAX_DRAFT, AnswerMemory, Drafter
 from skilld.skills.prompt import Prompt, Segment
 from skilld.skills.schema_profile import check_input_schema, check_output_schema
 from skilld.skills.skill import Skill, read_skill
@@ -59,8 +61,18 @@ class RegisteredSkill:
         return self.manifest.digest
 
     @functools.cached_property
+    def _memory(self) -> AnswerMemory:
+        return AnswerMemory()
+
+    @functools.cached_property
     def _template_ids(self) -> dict[str, list[int]]:
         return {text: self.tokenizer.encode_template(text) for text in self.prompt.literals}
+
+    @functools.cached_property
+    def prefix(self) -> list[int]:
+        """Tokens every prompt of this skill begins with: the template up to its first value."""
+        segments = self.prompt.render({})
+        return self.encode(list(itertools.takewhile(lambda s: not s.is_value, segments)))
 
     def encode(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of a rendered prompt; values are tokenized apart from the template."""
@@ -75,18 +87,25 @@ class RegisteredSkill:
     def decoding(
         self,
         *,
+        prompt: Sequence[int] = (),
         seed: int = 0,
         max_tokens: int | None = None,
         jump_forward: bool = True,
+        max_draft: int = MAX_DRAFT,
         constrained: bool = True,
+        exact_confidence: bool = False,
     ) -> Decoding:
         """Decoding state for one call.
 
         Args:
+            prompt: tokens of the call, from which drafts copy.
             seed: of sampling.
             max_tokens: a limit below the skill's; None for the skill's.
             jump_forward: take forced tokens several at a time.
+            max_draft: longest draft, 0 for none. Engines with recurrent state get none: their
+                state cannot be taken back behind a wrong guess.
             constrained: False leaves the schema to the model, to measure what it adds.
+            exact_confidence: measure `min_probability` exactly, to choose a threshold by it.
         """
         limits = self.skill.decoding
         if max_tokens is not None:
@@ -97,8 +116,14 @@ class RegisteredSkill:
             constraint=self.constraint.start() if self.constraint and constrained else None,
             detokenizer=self.tokenizer.stream() if limits.stop else None,
             jump_forward=jump_forward,
-            measure_confidence=self.skill.abstain.min_confidence > 0.0,
+            drafter=self._drafter(prompt, max_draft),
+            min_confidence=1.0 if exact_confidence else self.skill.abstain.min_confidence,
         )
+
+    def _drafter(self, prompt: Sequence[int], max_tokens: int) -> Drafter | None:
+        if max_tokens == 0 or self.manifest.cache.state_bytes_per_sequence > 0:
+            return None
+        return Drafter(prompt, self._memory, max_tokens=max_tokens)
 
 
 class Catalog:
@@ -138,6 +163,12 @@ class Catalog:
             fresh[skill.id] = _compile(skill, path, manifest, tokenizer, compiler)
         self._skills.update(fresh)
         return list(fresh.values())
+
+    def remove_engine(self, engine: str) -> None:
+        """Forget the skills of an engine."""
+        self._skills = {
+            id_: entry for id_, entry in self._skills.items() if entry.manifest.name != engine
+        }
 
     def get(self, skill_id: str) -> RegisteredSkill:
         """Look a skill up.

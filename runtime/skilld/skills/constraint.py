@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from llguidance import LLMatcher, LLTokenizer
-from llguidance.numpy import allocate_token_bitmask, fill_next_token_bitmask
 from numpy.typing import NDArray
 
 from skilld.core.errors import EngineError, InvalidRequestError
@@ -48,7 +47,7 @@ class ConstraintCompiler:
                 f"the schema cannot be enforced: {'; '.join(messages)}",
                 reason="UNSUPPORTED_SCHEMA",
             )
-        return Constraint(LLMatcher(self._tokenizer, grammar), self._tokenizer.vocab_size)
+        return Constraint(LLMatcher(self._tokenizer, grammar), self._tokenizer)
 
 
 class Constraint:
@@ -56,16 +55,16 @@ class Constraint:
 
     Args:
         matcher: at the start of the grammar.
-        vocab_size: tokens the mask covers.
+        tokenizer: that it was compiled for.
     """
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer) -> None:
         self._matcher = matcher
-        self._vocab_size = vocab_size
+        self._tokenizer = tokenizer
 
     def start(self) -> ConstraintState:
         """A state at the beginning of an answer."""
-        return ConstraintState(self._matcher.deep_copy(), self._vocab_size)
+        return ConstraintState(self._matcher.deep_copy(), self._tokenizer)
 
 
 class ConstraintState:
@@ -73,13 +72,12 @@ class ConstraintState:
 
     Args:
         matcher: owned by this state.
-        vocab_size: tokens the mask covers.
+        tokenizer: that it was compiled for.
     """
 
-    def __init__(self, matcher: LLMatcher, vocab_size: int) -> None:
+    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer) -> None:
         self._matcher = matcher
-        self._vocab_size = vocab_size
-        self._bits: NDArray[np.int32] = allocate_token_bitmask(1, vocab_size)
+        self._tokenizer = tokenizer
 
     @property
     def is_complete(self) -> bool:
@@ -96,9 +94,37 @@ class ConstraintState:
 
     def allowed(self) -> NDArray[np.bool_]:
         """Which tokens may come next: bool `[vocab_size]`."""
-        fill_next_token_bitmask(self._matcher, self._bits, 0)
-        bits = np.unpackbits(self._bits.view(np.uint8), bitorder="little")
-        return bits[: self._vocab_size].view(np.bool_)
+        bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
+        return np.unpackbits(bits, count=self._tokenizer.vocab_size, bitorder="little").view(
+            np.bool_
+        )
+
+    def try_accept(self, token_id: int) -> bool:
+        """Move on by one token, in a fraction of the time it takes to find all allowed ones.
+
+        Returns:
+            False, with nothing changed, when the token is not among `allowed`.
+        """
+        matcher = self._matcher
+        if forced := matcher.compute_ff_bytes():
+            # The grammar takes any spelling of forced bytes. What is allowed is the usual one: the
+            # first forced token, or while that depends on what comes after, tokens that agree.
+            tokens = matcher.compute_ff_tokens()
+            if tokens:
+                if token_id != tokens[0]:
+                    return False
+            else:
+                spelt = self._tokenizer.decode_bytes([token_id])
+                if not (forced.startswith(spelt) or spelt.startswith(forced)):
+                    return False
+        return int(matcher.try_consume_tokens([token_id])) == 1
+
+    def count_possible(self, token_ids: list[int]) -> int:
+        """How many of these tokens, from the first, spell something the grammar admits here.
+
+        More than `allowed`: where bytes are forced, in any tokens that spell them.
+        """
+        return int(self._matcher.validate_tokens(token_ids))
 
     def accept(self, token_id: int) -> None:
         """Move on by one token.

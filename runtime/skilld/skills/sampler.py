@@ -16,13 +16,16 @@ class Sampler:
 
     Args:
         params: temperature 0 means greedy.
+
+    Attributes:
+        is_greedy: whether it always takes the likeliest token.
     """
 
     def __init__(self, params: SamplingParams) -> None:
         self._params = params
-        self._is_greedy = params.temperature == 0.0
+        self.is_greedy = params.temperature == 0.0
         # Seeding takes as long as a small step, and greedy calls never draw.
-        if not self._is_greedy:
+        if not self.is_greedy:
             self._random = np.random.Generator(np.random.PCG64(params.seed))
 
     def choose(self, logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None = None) -> int:
@@ -34,7 +37,7 @@ class Sampler:
         """
         if allowed is not None:
             logits = np.where(allowed, logits, np.float32(-np.inf))
-        if self._is_greedy:
+        if self.is_greedy:
             return int(logits.argmax())
         candidates, probabilities = _filtered(logits, self._params)
         index = np.searchsorted(np.cumsum(probabilities), self._random.random(), side="right")
@@ -42,11 +45,17 @@ class Sampler:
 
 
 def probability(
-    logits: NDArray[np.float32], allowed: NDArray[np.bool_] | None, token_id: int
+    logits: NDArray[np.float32], token_id: int, allowed: NDArray[np.bool_] | None = None
 ) -> float:
-    """Probability of a token among the allowed ones, at temperature 1."""
+    """Probability of a token at temperature 1, among the allowed ones.
+
+    Args:
+        logits: float32 `[vocab_size]`.
+        token_id: an allowed one.
+        allowed: bool `[vocab_size]`; None allows everything.
+    """
     kept = logits if allowed is None else logits[allowed]
-    return float(1.0 / np.exp((kept - logits[token_id]).astype(np.float64)).sum())
+    return float(1.0 / np.add.reduce(np.exp(kept - logits[token_id])))
 
 
 def _filtered(

@@ -1,0 +1,58 @@
+"""A shipped engine, run in this process, answers the same however its steps are cut."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from skilld.builder.golden import read_golden
+from skilld.builder.local_runner import LocalRunner
+from skilld.engine import Mode
+
+ENGINE = Path(__file__).resolve().parents[2] / "engines" / "plc-triage" / "engine"
+
+
+@pytest.fixture(scope="module")
+def exact_runner() -> Iterator[LocalRunner]:
+    with LocalRunner(ENGINE, mode=Mode.PARITY, num_threads=2, max_batch=8) as runner:
+        yield runner
+
+
+@pytest.fixture(scope="module")
+def inputs() -> list[dict[str, Any]]:
+    return [case.input for case in read_golden(ENGINE / "golden.jsonl")]
+
+
+def test_drafts_and_forced_tokens_change_no_answer(
+    exact_runner: LocalRunner, inputs: list[dict[str, Any]]
+) -> None:
+    entry = exact_runner.catalog.get("plc-triage")
+    plain = list(exact_runner.generate(entry, inputs, jump_forward=False, max_draft=0))
+    jumped = list(exact_runner.generate(entry, inputs, max_draft=0))
+    drafted = list(exact_runner.generate(entry, inputs))
+    expected = [generation.token_ids for generation in plain]
+    assert [generation.token_ids for generation in jumped] == expected
+    assert [generation.token_ids for generation in drafted] == expected
+    steps = [sum(g.num_steps for g in run) for run in (plain, jumped, drafted)]
+    assert steps[2] < 0.75 * steps[1] < 0.75 * steps[0]
+    assert sum(g.decoding.num_accepted_tokens for g in drafted) > len(inputs)
+
+
+def test_an_exact_confidence_declines_the_same_answers(
+    exact_runner: LocalRunner, inputs: list[dict[str, Any]]
+) -> None:
+    entry = exact_runner.catalog.get("plc-triage")
+    abstain = entry.skill.abstain.model_copy(update={"min_confidence": 0.9})
+    entry = dataclasses.replace(entry, skill=entry.skill.model_copy(update={"abstain": abstain}))
+    cheap = [g.decoding.min_probability for g in exact_runner.generate(entry, inputs)]
+    exact = [
+        g.decoding.min_probability
+        for g in exact_runner.generate(entry, inputs, exact_confidence=True)
+    ]
+    assert [p < 0.9 for p in cheap] == [p < 0.9 for p in exact]
+    assert all(a <= b * (1 + 1e-4) for a, b in zip(cheap, exact, strict=True))
+    assert min(exact) < 0.9 < max(exact)
