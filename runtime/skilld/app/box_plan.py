@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from skilld.app.box import find_engines
+from skilld.app.box import MIN_PINNED_TOKENS, find_engines
 from skilld.app.host_memory import HostMemory
-from skilld.config import Config
+from skilld.config import Config, ShareConfig
 from skilld.core.errors import ArtefactError
 from skilld.core.manifest import EngineManifest, read_manifest
 from skilld.kvcache.engine_need import EngineNeed, SkillNeed, need_of
@@ -103,13 +103,13 @@ def _readable_needs(paths: Iterable[Path], config: Config) -> Iterable[EngineNee
 def _need_of(
     manifest: EngineManifest, config: Config, *, skills: tuple[SkillNeed, ...]
 ) -> EngineNeed:
-    share = getattr(config, "shares", {}).get(manifest.name)
+    share = config.shares.get(manifest.name, ShareConfig())
     return need_of(
         manifest,
         skills,
         config=config.engine,
-        min_bytes=None if share is None else share.kv_min_bytes,
-        max_bytes=None if share is None else share.kv_max_bytes,
+        min_bytes=share.kv_min_bytes,
+        max_bytes=share.kv_max_bytes,
     )
 
 
@@ -140,9 +140,10 @@ def _skill_needs(engine_dir: Path, manifest: EngineManifest) -> tuple[SkillNeed,
 
 
 def _prefix_tokens(entry: RegisteredSkill) -> int:
-    """How many tokens come before the first value of the template."""
+    """How many tokens come before the first value of the template, if they will be pinned."""
     fields = entry.skill.input_schema.get("properties", {})
     segments = entry.prompt.render(dict.fromkeys(fields, ""))
     if not segments or segments[0].is_value:
         return 0
-    return len(entry.encode(segments[:1]))
+    num_tokens = len(entry.encode(segments[:1]))
+    return num_tokens if num_tokens >= MIN_PINNED_TOKENS else 0

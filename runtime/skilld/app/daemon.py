@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
+from collections.abc import AsyncIterator
 
 from skilld.app.box import Box
+from skilld.app.box_plan import check_fits
+from skilld.app.host_memory import HostMemory, watch_memory
 from skilld.config import Config
+from skilld.kvcache.pressure import PressureGauge
 from skilld.transports.grpc_server import GrpcServer
+from skilld.transports.metrics_server import MetricsServer
 
 _log = logging.getLogger("skilld.daemon")
 
@@ -20,31 +26,71 @@ def run(config: Config) -> int:
     """Serve until a signal says stop; returns the exit code of the process.
 
     Raises:
-        SkilldError: no engine could be loaded, or an address cannot be listened on.
+        SkilldError: the engines do not fit, none could be loaded, or an address cannot be
+            listened on.
     """
     return asyncio.run(_serve(config))
 
 
 async def _serve(config: Config) -> int:
+    host = HostMemory()
+    check_fits(config, host)
     box = Box(config)
     server = GrpcServer(box.service, config.grpc, status=box.status)
+    metrics = MetricsServer(config.metrics, status=box.status)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
     box.start()
     try:
+        await metrics.start()
         await server.start()
-        _log.info(
-            "ready with %d engine(s) and %d skill(s)", len(box.residents), len(box.service.skills())
-        )
-        await stop.wait()
-        server.set_draining()
-        if not await box.service.drain(config.grpc.drain_timeout_s):
-            _log.warning("calls in flight after %.1f s are cut off", config.grpc.drain_timeout_s)
+        async with watching(box, host):
+            _log.info(
+                "ready with %d engine(s) and %d skill(s)",
+                len(box.residents),
+                len(box.service.skills()),
+            )
+            await stop.wait()
+            server.set_draining()
+            if not await box.service.drain(config.grpc.drain_timeout_s):
+                _log.warning(
+                    "calls in flight after %.1f s are cut off", config.grpc.drain_timeout_s
+                )
     finally:
+        await metrics.stop()
         await server.stop(_GOODBYE_S)
         await box.stop()
     return 0
+
+
+@contextlib.asynccontextmanager
+async def watching(box: Box, host: HostMemory) -> AsyncIterator[None]:
+    """Keep the cache of a running box within what the machine can spare."""
+    # The account belongs to the engine thread. A few integers read from here may be those of two
+    # moments; the next reading, half a second later, mends that.
+    ledger = box.ledger
+    task = asyncio.create_task(
+        watch_memory(
+            PressureGauge(ledger.budget_bytes, reserve_bytes=box.config.memory.reserve_bytes),
+            host,
+            cache_bytes=lambda: sum(
+                account.used_bytes + account.cached_bytes
+                for account in list(ledger.accounts.values())
+            ),
+            floor_bytes=lambda: sum(
+                account.min_bytes for account in list(ledger.accounts.values())
+            ),
+            set_limit=box.engine_loop.set_memory_limit,
+        ),
+        name="skilld-memory",
+    )
+    try:
+        yield
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
 
 
 def _on_signal(stop: asyncio.Event, number: int) -> None:

@@ -11,7 +11,8 @@ from rich.table import Table
 from skilld.cli.console import out, print_json, size
 from skilld.config import Config, read_config
 from skilld.core.errors import SkilldError
-from skilld.kvcache.memory_plan import PINNED_SHARE, CallFit, MemoryPlan
+from skilld.kvcache.kv_memory import MAX_PINNED_SHARE
+from skilld.kvcache.memory_plan import CallFit, MemoryPlan
 
 EXIT_NO = 1
 
@@ -74,7 +75,7 @@ def _print_memory(plan: MemoryPlan) -> None:
         (
             "  pinned prefixes",
             sum(engine.pinned_bytes for engine in plan.engines),
-            f"at most {PINNED_SHARE:.0%} of the budget, {size(plan.pinned_cap_bytes)}",
+            f"at most {MAX_PINNED_SHARE:.0%} of the budget, {size(plan.pinned_cap_bytes)}",
         ),
         ("memory for everything", plan.total_bytes, ""),
     ]

@@ -36,9 +36,9 @@ def ps_command(options: argparse.Namespace) -> int:
         print_json(_as_dict(status))
         return 0
     out.print(*_box_lines(status), sep="\n", highlight=False)
-    table = Table("engine", "skills")
+    table = Table("engine")
     table.add_column("KV bytes", no_wrap=True)
-    for column in ("running\nqueue", "batch", "ms/step", "tokens/s", "calls", "deadlines"):
+    for column in ("running\nqueue", "batch", "ms/step", "tokens/s", "calls"):
         table.add_column(column, justify="right")
     for engine in status.engines:
         amounts = {
@@ -49,16 +49,20 @@ def ps_command(options: argparse.Namespace) -> int:
             "resident": engine.kv.resident_bytes,
             "max": engine.kv.budget_bytes,
         }
+        calls = {
+            **engine.ended,
+            "refused": engine.num_deadline_refusals,
+            "missed": engine.num_deadline_misses,
+        }
         table.add_row(
-            f"{engine.name} {engine.version}\n[dim]{engine.precision} {engine.digest[:12]}[/]",
-            "\n".join(engine.skills),
+            f"{engine.name} {engine.version}\n[dim]{engine.precision} {engine.digest[:12]}[/]\n"
+            + "\n".join(f"  {skill}" for skill in engine.skills),
             "\n".join(f"{name:<8} {size(amount):>9}" for name, amount in amounts.items()),
             f"{engine.running}\n{engine.waiting}",
             f"{engine.mean_batch:.1f}",
             f"{engine.step_ms:.2f}",
             f"{engine.tokens_per_s:.0f}",
-            "\n".join(f"{count} {how}" for how, count in sorted(engine.ended.items())) or "0",
-            f"{engine.num_deadline_refusals} refused\n{engine.num_deadline_misses} missed",
+            "\n".join(f"{count} {how}" for how, count in sorted(calls.items())),
         )
     out.print(table)
     for refused in status.refused:
@@ -107,42 +111,40 @@ def top_view(status: StatusMessage, before: StatusMessage | None = None) -> Grou
     earlier_ms = {} if before is None else {e.name: e.device_ms for e in before.engines}
     device_ms = {e.name: e.device_ms - earlier_ms.get(e.name, 0.0) for e in status.engines}
     all_ms = sum(device_ms.values())
-    table = Table(pad_edge=False)
+    table = Table(box=None, padding=(0, 2, 1, 0), header_style="dim")
     table.add_column("engine")
     table.add_column("KV cache", no_wrap=True)
     for column in (
-        "running\nqueue",
-        "batch",
-        "ms/step",
-        "tokens/s",
-        "prefix\nhits",
-        "drafts\nright",
-        "refused\nmissed",
-        "pre-\nempted",
-        "device",
+        "running\nqueued\nbatch",
+        "ms/step\ntokens/s\ndevice",
+        "prefix\ndrafts",
+        "refused\nmissed\npreempted",
     ):
-        table.add_column(column, justify="right")
+        table.add_column(column, justify="right", no_wrap=True)
     for engine in status.engines:
         kv = engine.kv
         amounts = (
-            f"min {size(engine.kv_min_bytes)}, used {size(kv.used_bytes)}\n"
-            f"cached {size(kv.cached_bytes)}, max {size(kv.budget_bytes)}"
+            f"used {size(kv.used_bytes)} + {size(kv.cached_bytes)} cached\n"
+            f"min {size(engine.kv_min_bytes)}, max {size(kv.budget_bytes)}"
         )
         table.add_row(
             engine.name,
-            Text.assemble(_bar(engine, status.kv.budget_bytes), "\n", (amounts, "dim")),
-            f"{engine.running}\n{engine.waiting}",
-            f"{engine.mean_batch:.1f}",
-            f"{engine.step_ms:.2f}",
-            f"{engine.tokens_per_s:.0f}",
-            _share(engine.num_prefix_tokens, engine.num_prompt_tokens),
-            _share(engine.num_accepted_tokens, engine.num_draft_tokens),
-            f"{engine.num_deadline_refusals}\n{engine.num_deadline_misses}",
+            Text.assemble(_bar(engine, status.kv.budget_bytes), "\n", amounts),
+            f"{engine.running}\n{engine.waiting}\n{engine.mean_batch:.1f}",
+            f"{engine.step_ms:.2f}\n{engine.tokens_per_s:.0f}\n"
+            + _share(device_ms[engine.name], all_ms),
+            _share(engine.num_prefix_tokens, engine.num_prompt_tokens)
+            + "\n"
+            + _share(engine.num_accepted_tokens, engine.num_draft_tokens),
+            f"{engine.num_deadline_refusals}\n{engine.num_deadline_misses}\n"
             f"{engine.num_preemptions}",
-            _share(device_ms[engine.name], all_ms),
         )
     legend = Text.assemble(*((f"{cell} {name}  ", colour) for name, colour, cell in _BAR))
-    legend.append("of the budget; refused and missed: deadlines", "dim")
+    legend.append(
+        "of the budget\nprefix: of prompt tokens, those found in the cache; drafts: of guessed "
+        "tokens, the right ones\nrefused, missed: deadlines; device: share of its time",
+        "dim",
+    )
     return Group(*_box_lines(status), table, legend)
 
 

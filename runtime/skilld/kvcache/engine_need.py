@@ -50,7 +50,7 @@ class SkillNeed:
         skill: its id.
         max_tokens: most tokens of an answer.
         prompt_tokens: of the longest golden prompt; None without golden cases.
-        prefix_tokens: with which every prompt begins; whole blocks of them are pinned.
+        prefix_tokens: with which every prompt begins, when they are worth pinning, else 0.
     """
 
     skill: str

@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from skilld.kvcache.engine_need import EngineNeed, SkillNeed
+from skilld.kvcache.kv_memory import MAX_PINNED_SHARE
 
 # A daemon that served 16 callers at once, less what its engines own: interpreter, OpenVINO with
 # its CPU plugin, gRPC, thread stacks, and what malloc does not give back. Measured on x86-64
 # Linux, Python 3.11, OpenVINO 2026.4.1, two cores: 212 MiB with one engine, 309 MiB with three.
 PROCESS_BYTES: Final = 160 << 20
-PINNED_SHARE: Final = 0.2  # of the KV budget, at most, for prefixes
 _LOWER_GUARANTEES_TOKENS: Final = (512, 256, 128)
 
 
@@ -73,8 +73,8 @@ class MemoryPlan:
         kv_min_bytes: the sum of the engines' guarantees.
         pinned_cap_bytes: most that pinned prefixes may hold.
         shared_bytes: of the budget, what no engine is guaranteed.
-        needed_bytes: process, weights, workspace, and the KV budget asked for, or else the
-            guarantees.
+        needed_bytes: process, weights, workspace, and the KV budget asked for, or the guarantees
+            if they are more.
         fits: the answer.
         advice: one sentence; what to change when it does not fit, "" when it does.
         engines: in the order given.
@@ -110,8 +110,8 @@ def plan_memory(
     fixed_bytes = process_bytes + sum(need.fixed_bytes for need in needs)
     kv_min_bytes = sum(need.min_bytes for need in needs)
     budget_bytes = total_bytes - fixed_bytes if kv_budget_bytes is None else kv_budget_bytes
-    needed_bytes = fixed_bytes + (kv_min_bytes if kv_budget_bytes is None else kv_budget_bytes)
-    pinned_cap_bytes = int(max(0, budget_bytes) * PINNED_SHARE)
+    needed_bytes = fixed_bytes + max(kv_min_bytes, kv_budget_bytes or 0)
+    pinned_cap_bytes = int(max(0, budget_bytes) * MAX_PINNED_SHARE)
     pinned = _pinned_bytes(needs, pinned_cap_bytes)
     firm_bytes = [max(need.min_bytes, held) for need, held in zip(needs, pinned, strict=True)]
     engines = []
@@ -155,13 +155,13 @@ def plan_memory(
 
 
 def _pinned_bytes(needs: Sequence[EngineNeed], cap_bytes: int) -> list[int]:
-    """Whole blocks of every skill's prefix, as long as they stay under the cap."""
+    """Blocks of every skill's prefix, as long as they stay under the cap."""
     left_bytes = cap_bytes
     pinned = []
     for need in needs:
         held_bytes = 0
         for skill in need.skills:
-            prefix_bytes = skill.prefix_tokens // need.block_tokens * need.block_bytes
+            prefix_bytes = need.sequence_bytes(skill.prefix_tokens) if skill.prefix_tokens else 0
             if prefix_bytes <= left_bytes:
                 held_bytes += prefix_bytes
                 left_bytes -= prefix_bytes
@@ -199,29 +199,45 @@ def _advice(plan: MemoryPlan, asked_bytes: int | None) -> str:
     ways = []
     if asked_bytes is not None and plan.kv_min_bytes <= kv_room_bytes:
         if asked_bytes > kv_room_bytes:
-            lower_bytes = max(plan.kv_min_bytes, kv_room_bytes >> 20 << 20)
-            ways.append(f"lower memory.kv_budget_bytes to {_setting(lower_bytes)}")
+            ways.append(_lower_budget(kv_room_bytes, plan.kv_min_bytes))
         else:
-            ways.append(f"raise memory.kv_budget_bytes to {_setting(plan.kv_min_bytes)}")
+            ways.append(_raise_budget(plan.kv_min_bytes))
     else:
-        may_use_bytes = kv_room_bytes if asked_bytes is None else min(asked_bytes, kv_room_bytes)
-        ways += _lower_guarantees(needs, may_use_bytes)
+        ways += _lower_guarantees(needs, kv_room_bytes, asked_bytes)
         ways += _leave_out(needs, plan, asked_bytes)
     if plan.needed_bytes > plan.total_bytes:
-        ways.append(f"give it {amount(plan.needed_bytes)}")
+        first = ""
+        if asked_bytes is not None and asked_bytes < plan.kv_min_bytes:
+            first = _raise_budget(plan.kv_min_bytes) + " and "
+        ways.append(f"{first}give it {amount(plan.needed_bytes)}")
     return ", or ".join(ways)
 
 
-def _lower_guarantees(needs: Sequence[EngineNeed], room_bytes: int) -> list[str]:
+def _lower_budget(room_bytes: int, min_bytes: int) -> str:
+    whole_mib = room_bytes >> 20 << 20
+    return f"lower memory.kv_budget_bytes to {_setting(max(whole_mib, min_bytes))}"
+
+
+def _raise_budget(min_bytes: int) -> str:
+    return f"raise memory.kv_budget_bytes to {_setting(min_bytes)}"
+
+
+def _lower_guarantees(
+    needs: Sequence[EngineNeed], room_bytes: int, asked_bytes: int | None
+) -> list[str]:
+    may_use_bytes = room_bytes if asked_bytes is None else min(asked_bytes, room_bytes)
     for num_tokens in _LOWER_GUARANTEES_TOKENS:
         mins = [min(need.min_bytes, need.sequence_bytes(num_tokens)) for need in needs]
-        if sum(mins) <= room_bytes:
+        if sum(mins) <= may_use_bytes:
             changed = ", ".join(
                 f"shares.{need.engine}.kv_min_bytes to {_setting(lower)}"
                 for need, lower in zip(needs, mins, strict=True)
                 if lower < need.min_bytes
             )
-            return [f"guarantee each engine {num_tokens} tokens: lower {changed}"]
+            first = ""
+            if asked_bytes is not None and asked_bytes > room_bytes:
+                first = _lower_budget(room_bytes, sum(mins)) + " and "
+            return [f"{first}guarantee each engine {num_tokens} tokens: lower {changed}"]
     return []
 
 
