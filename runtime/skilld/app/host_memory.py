@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -134,8 +135,8 @@ def _droppable_bytes(group: Path) -> int:
 
 def _stalled_percent(path: Path) -> float | None:
     for line in _lines(path):
-        if line.startswith("some "):
-            return float(line.split()[1].removeprefix("avg10="))
+        if found := re.match(r"some avg10=(\d+\.\d+)", line):
+            return float(found[1])
     return None
 
 
@@ -147,6 +148,6 @@ def _number(path: Path) -> int | None:
 
 
 def _lines(path: Path) -> list[str]:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, UnicodeDecodeError):
         return path.read_text(encoding="ascii").splitlines()
     return []
