@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from benchmarks.words import END_ID, train_tokenizer, vocabulary_and_merges
 
 _CONTEXT_TOKENS = 4096
 _ROPE_BASE = 1_000_000.0
 _NORM_EPSILON = 1e-6
-_END_TOKEN = "<|end|>"
 _MAX_CHUNK_ELEMENTS = 1 << 24
 
 
@@ -79,33 +79,59 @@ def tensors_of(shape: Shape) -> list[Tensor]:
     return [*tensors, Tensor("model.norm.weight", "output_norm.weight", (hidden,))]
 
 
-def write_checkpoint(folder: Path, shape: Shape) -> None:
-    """Write configuration, bf16 weights and a byte-level tokenizer; the folder appears whole."""
+def num_parameters(shape: Shape) -> int:
+    """Weights of a model; the embedding counts once."""
+    return sum(math.prod(tensor.shape) for tensor in tensors_of(shape))
+
+
+def write_checkpoint(folder: Path, shape: Shape, *, seed: int = 0) -> None:
+    """Write configuration, bf16 weights and a tokenizer; the folder appears whole."""
     aside = folder.with_name(f".{folder.name}.new")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir(parents=True)
     (aside / "config.json").write_text(json.dumps(_config(shape), indent=2), encoding="utf-8")
-    _write_weights(aside / "model.safetensors", shape)
-    _byte_tokenizer().save(str(aside / "tokenizer.json"))
+    _write_weights(aside / "model.safetensors", shape, seed=seed)
+    train_tokenizer(shape.vocab_size).save(str(aside / "tokenizer.json"))
     aside.rename(folder)
 
 
-def write_recipe(folder: Path, *, name: str, precision: str, checkpoint: Path) -> None:
-    """Write what `skilld build` needs, and a free-text skill so that the engine can be served."""
+def write_recipe(
+    folder: Path,
+    *,
+    name: str,
+    precision: str,
+    checkpoint: Path,
+    skills: Mapping[str, str] | None = None,
+) -> None:
+    """Write what `skilld build` needs.
+
+    Args:
+        folder: of the recipe.
+        name: of the engine.
+        precision: "int8" or "int4".
+        checkpoint: relative to the folder.
+        skills: TOML text by skill id; one that continues a text when absent, so that the engine
+            can be served.
+    """
     (folder / "skills").mkdir(parents=True, exist_ok=True)
     (folder / "recipe.toml").write_text(
         f'name = "{name}"\nversion = "0"\nlicence = "none: random weights"\n'
         f'checkpoint = "{checkpoint}"\nprecision = "{precision}"\n',
         encoding="utf-8",
     )
-    (folder / "skills" / f"{name}.toml").write_text(
-        f'id = "{name}"\nversion = "0"\ndescription = "Continues a text with noise."\n'
-        'prompt = "{{text}}"\ntimeout_s = 60.0\n\n'
-        '[decoding]\nmax_tokens = 64\nformat = "text"\n\n'
+    for skill, text in (skills or {name: text_skill(name, max_tokens=64)}).items():
+        (folder / "skills" / f"{skill}.toml").write_text(text, encoding="utf-8")
+
+
+def text_skill(skill: str, *, max_tokens: int) -> str:
+    """TOML of a skill that continues its input, which is the whole prompt."""
+    return (
+        f'id = "{skill}"\nversion = "0"\ndescription = "Continues a text with noise."\n'
+        'prompt = "{text}"\ntimeout_s = 600.0\n\n'
+        f'[decoding]\nmax_tokens = {max_tokens}\nformat = "text"\n\n'
         '[input_schema]\ntype = "object"\nrequired = ["text"]\nadditionalProperties = false\n'
         'properties.text.type = "string"\n\n'
-        '[output_schema]\ntype = "string"\n',
-        encoding="utf-8",
+        '[output_schema]\ntype = "string"\n'
     )
 
 
@@ -113,7 +139,7 @@ def write_gguf(path: Path, checkpoint: Path, shape: Shape, *, kind: str) -> None
     """Write the checkpoint's weights for llama.cpp, quantized as `llama-quantize` would.
 
     Q4_0 keeps the embedding, which is also the vocabulary projection, in Q8_0: that is where
-    llama.cpp's own tool lands for these row lengths. No tokenizer: the bench feeds token ids.
+    llama.cpp's own tool lands for these row lengths.
 
     Args:
         path: appears whole.
@@ -136,8 +162,7 @@ def write_gguf(path: Path, checkpoint: Path, shape: Shape, *, kind: str) -> None
     writer.add_layer_norm_rms_eps(_NORM_EPSILON)
     writer.add_file_type(gguf.LlamaFileType[f"MOSTLY_{kind}"])
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_tokenizer_model("none")
-    writer.add_vocab_size(shape.vocab_size)
+    _add_tokenizer(writer, checkpoint / "tokenizer.json", shape.vocab_size)
     for tensor, values in _read_weights(checkpoint / "model.safetensors", shape):
         if values.ndim == 1:
             writer.add_tensor(tensor.gguf_name, values)
@@ -168,21 +193,28 @@ def _config(shape: Shape) -> dict[str, Any]:
         "tie_word_embeddings": True,
         "torch_dtype": "bfloat16",
         "bos_token_id": None,
-        "eos_token_id": 256,  # the end token of `_byte_tokenizer`
+        "eos_token_id": END_ID,
     }
 
 
-def _byte_tokenizer() -> Tokenizer:
-    """One token per byte, and an end token."""
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    tokenizer = Tokenizer(models.BPE({symbol: i for i, symbol in enumerate(alphabet)}, []))
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    tokenizer.add_special_tokens([_END_TOKEN])
-    return tokenizer
+def _add_tokenizer(writer: Any, path: Path, vocab_size: int) -> None:
+    """The checkpoint's tokenizer, filled up to the vocabulary of the weights."""
+    import gguf
+
+    tokens, merges = vocabulary_and_merges(path)
+    num_unused = vocab_size - len(tokens)
+    kinds = [gguf.TokenType.NORMAL] * len(tokens) + [gguf.TokenType.UNUSED] * num_unused
+    kinds[END_ID] = gguf.TokenType.CONTROL
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list([*tokens, *(f"<|unused{i}|>" for i in range(num_unused))])
+    writer.add_token_types(kinds)
+    writer.add_token_merges(merges)
+    writer.add_eos_token_id(END_ID)
+    writer.add_add_bos_token(False)
 
 
-def _write_weights(path: Path, shape: Shape) -> None:
+def _write_weights(path: Path, shape: Shape, *, seed: int) -> None:
     """Safetensors by hand, a piece at a time: the whole never stands in memory."""
     header: dict[str, Any] = {"__metadata__": {"format": "pt"}}
     end = 0
@@ -195,7 +227,7 @@ def _write_weights(path: Path, shape: Shape) -> None:
         }
     encoded = json.dumps(header).encode()
     encoded += b" " * (-len(encoded) % 8)
-    random = np.random.default_rng(0)
+    random = np.random.default_rng(seed)
     with path.open("wb") as file:
         file.write(len(encoded).to_bytes(8, "little") + encoded)
         for tensor in tensors_of(shape):
