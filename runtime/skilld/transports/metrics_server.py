@@ -190,12 +190,12 @@ def _of_engines(engines: Iterable[EngineStatus]) -> Iterator[Metric]:
     for name, key, text in _GAUGES:
         gauge = GaugeMetricFamily(name, text, labels=_LABELS)
         for engine, figures in by_name.items():
-            gauge.add_metric([engine], figures.get(key, 0))
+            gauge.add_metric([engine], figures[key])
         yield gauge
     for name, key, factor, text in _COUNTERS:
         counter = CounterMetricFamily(name, text, labels=_LABELS)
         for engine, figures in by_name.items():
-            counter.add_metric([engine], figures.get(key, 0) * factor)
+            counter.add_metric([engine], figures[key] * factor)
         yield counter
     ended = CounterMetricFamily("skilld_calls_ended", "Calls ended.", labels=("engine", "reason"))
     for engine, figures in by_name.items():

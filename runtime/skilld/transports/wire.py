@@ -315,9 +315,9 @@ def _engine_of(engine: EngineStatus) -> admin.EngineStatus:
         load_duration=_duration(engine.load_s),
         kv=admin.KvLedgerStatus(
             budget_bytes=figures["kv_max_bytes"],
-            **{name: figures.get(f"kv_{name}", 0) for name in _ACCOUNT_FIGURES},
+            **{name: figures[f"kv_{name}"] for name in _ACCOUNT_FIGURES},
         ),
-        **{name: figures.get(name) for name in _FIGURES},
+        **{name: figures[name] for name in _FIGURES},
     )
 
 
