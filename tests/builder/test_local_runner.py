@@ -56,3 +56,16 @@ def test_an_exact_confidence_declines_the_same_answers(
     assert [p < 0.9 for p in cheap] == [p < 0.9 for p in exact]
     assert all(a <= b * (1 + 1e-4) for a, b in zip(cheap, exact, strict=True))
     assert min(exact) < 0.9 < max(exact)
+
+
+def test_an_engine_with_recurrent_state_gets_no_drafts(
+    exact_runner: LocalRunner, inputs: list[dict[str, Any]]
+) -> None:
+    entry = exact_runner.catalog.get("plc-triage")
+    cache = entry.manifest.cache.model_copy(update={"state_bytes_per_sequence": 4096})
+    stateful = dataclasses.replace(
+        entry, manifest=entry.manifest.model_copy(update={"cache": cache})
+    )
+    for catalogued, drafts in ((entry, True), (stateful, False)):
+        generations = list(exact_runner.generate(catalogued, inputs[:16]))
+        assert any(g.decoding.num_draft_tokens for g in generations) == drafts

@@ -100,6 +100,35 @@ def test_a_step_without_wanted_logits_still_fills_the_cache(
     np.testing.assert_allclose(rest, whole, atol=1e-5)
 
 
+def test_greedy_ids_are_of_the_lines_of_the_logits(
+    llama_dir: Path, bound_engine: Callable[..., OpenVINOEngine]
+) -> None:
+    engine = bound_engine(llama_dir, kv_blocks=4, state_blocks=0)
+    rows = [
+        Row("a", (3, 4, 5, 6), 0, (0,), num_logits=3),
+        Row("b", (9, 8), 0, (1,), num_logits=0),
+        Row("c", (7,), 0, (2,)),
+    ]
+    output = engine.step(Batch(engine="test", rows=rows))
+    assert list(output.greedy_ids) == [line.tolist().index(line.max()) for line in output.logits]
+    assert len(output.greedy_ids) == 4
+
+
+def test_steps_of_changing_sizes_compute_what_fresh_engines_compute(
+    llama_dir: Path, bound_engine: Callable[..., OpenVINOEngine]
+) -> None:
+    engine = bound_engine(llama_dir, kv_blocks=4, state_blocks=0, mode=Mode.PARITY)
+    batches = [
+        one_row(token_ids=tokens, block_ids=blocks)
+        for tokens in ((3, 4, 5), (9,), (5, 4, 3), (3, 4, 5), (8, 8), (9,))
+        for blocks in ((0,), (2,))
+    ]
+    for batch in batches:
+        fresh = bound_engine(llama_dir, kv_blocks=4, state_blocks=0, mode=Mode.PARITY)
+        expected = fresh.step(batch).logits
+        np.testing.assert_allclose(engine.step(batch).logits, expected, atol=1e-5)
+
+
 def test_cache_is_written_to_the_bound_blocks_and_nowhere_else(llama_dir: Path) -> None:
     engine = OpenVINOEngine(llama_dir, num_threads=1)
     arrays: dict[str, Any] = {
