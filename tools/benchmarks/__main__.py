@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import engine_bench, mix_bench, overhead_bench, skill_bench
+from benchmarks import engine_bench, json_bench, mix_bench, overhead_bench, skill_bench
 from skilld.core.errors import SkilldError
 
 _INTERRUPTED = 130
@@ -29,6 +29,11 @@ def _parser() -> argparse.ArgumentParser:
             "skill",
             skill_bench,
             "Calls of a shipped skill end to end over gRPC, with and without jump-forward.",
+        ),
+        (
+            "json",
+            json_bench,
+            "Calls whose answer a schema forces, from 1 and from 8 clients: skilld and llama.cpp.",
         ),
         (
             "mix",

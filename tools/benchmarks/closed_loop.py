@@ -37,12 +37,21 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class Served:
-    """One request of one stream; times of the monotonic clock."""
+    """One request of one stream; times of the monotonic clock.
+
+    Attributes:
+        model: it asked.
+        started_s: when it was sent.
+        ended_s: when it was answered, or given up.
+        answer: what came back; a likely one if it was given up.
+        is_answered: it was not given up.
+    """
 
     model: str
     started_s: float
     ended_s: float
     answer: Answer
+    is_answered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +109,11 @@ class Window:
             for request in self.served
             if model in (None, request.model)
         ) / (self.ended_s - self.started_s)
+
+    @property
+    def num_given_up(self) -> int:
+        """Requests that were not answered in time."""
+        return sum(not request.is_answered for request in self.served)
 
     def latencies_ms(self, *, model: str | None = None) -> list[float]:
         """Of all requests with a share in the window, of one model or of all.
@@ -195,7 +209,7 @@ class Watch:
             # which flatters the slow.
             last = {request.model: request.answer for request in self._served}
             waiting = [
-                Served(model, started_s, now_s, last.get(model, self._typical))
+                Served(model, started_s, now_s, last.get(model, self._typical), is_answered=False)
                 for model, started_s in self._open.values()
             ]
             return Window(

@@ -136,9 +136,11 @@ def _latencies(results: Results) -> Grid:
         every = results.latencies_ms(name)
         by_model = [percentile(results.latencies_ms(name, model), 50) for model in results.models]
         figures = [percentile(every, 50), percentile(every, 99), *by_model]
-        rows.append([name, *(f"{figure / 1e3:.2f}" for figure in figures), str(len(every))])
+        given_up = sum(w[name].num_given_up for w in results.rounds if name in w)
+        times = [f"{figure / 1e3:.2f}" for figure in figures]
+        rows.append([name, *times, str(len(every)), str(given_up)])
     columns = ["contender", "p50", "p99", *(f"p50 {model}" for model in results.models)]
-    return Grid("Latency of requests of all rounds, in s", [*columns, "requests"], rows)
+    return Grid("Latency of requests of all rounds, in s", [*columns, "requests", "given up"], rows)
 
 
 def _ratios(results: Results) -> Grid:

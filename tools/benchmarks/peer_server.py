@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -9,7 +10,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -65,6 +66,10 @@ class LlamaClient:
         exception: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        # Ends a request that another thread still waits for; the server stops working on it.
+        if self._connection.sock is not None:
+            with contextlib.suppress(OSError):
+                self._connection.sock.shutdown(socket.SHUT_RDWR)
         self._connection.close()
 
     def complete(self, request: dict[str, Any]) -> dict[str, Any]:
@@ -116,13 +121,6 @@ def llama_server(binaries: Path, gguf: Path, setting: ServerSetting) -> Iterator
                 )
             time.sleep(_POLL_INTERVAL_S)
         yield port
-
-
-@contextmanager
-def llama_clients(port: int, count: int) -> Iterator[list[LlamaClient]]:
-    """So many connections."""
-    with ExitStack() as stack:
-        yield [stack.enter_context(LlamaClient(port)) for _ in range(count)]
 
 
 def check_has_server(binaries: Path) -> None:
