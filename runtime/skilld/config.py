@@ -70,14 +70,44 @@ class EngineConfig(_Record):
         mode: "fast", or "parity" for f32 arithmetic that does not depend on batching.
         max_num_seqs: most sequences of one batch.
         max_num_batched_tokens: most new tokens of one step.
-        max_queued: most waiting calls per engine.
     """
 
     num_threads: int = Field(default=0, ge=0)
     mode: Literal["fast", "parity"] = "fast"
     max_num_seqs: int = Field(default=16, ge=1, le=256)
     max_num_batched_tokens: int = Field(default=512, ge=1, le=65536)
-    max_queued: int = Field(default=64, ge=1)
+
+
+class SchedulerConfig(_Record):
+    """How device time is dealt out.
+
+    Attributes:
+        step_bound_ms: no step is planned longer; prefills are cut to it.
+        quantum_ms: an engine keeps the device this long before the next one gets it.
+        aging_s: after this long batch work counts as interactive.
+        max_queued: most waiting calls per engine.
+        max_queued_per_client: most waiting calls of one client per engine.
+    """
+
+    step_bound_ms: float = Field(default=50.0, gt=0.0)
+    quantum_ms: float = Field(default=20.0, ge=0.0)
+    aging_s: float = Field(default=5.0, gt=0.0)
+    max_queued: int = Field(default=256, ge=1)
+    max_queued_per_client: int = Field(default=64, ge=1)
+
+
+class ShareConfig(_Record):
+    """One engine's part of the box, `[shares.<engine>]`.
+
+    Attributes:
+        weight: device time it gets, relative to the other engines' weights.
+        kv_min_bytes: cache memory it is guaranteed; None for one sequence of 1,024 tokens.
+        kv_max_bytes: most cache memory it may hold; None for the budget.
+    """
+
+    weight: float = Field(default=1.0, gt=0.0)
+    kv_min_bytes: Bytes | None = Field(default=None, ge=0)
+    kv_max_bytes: Bytes | None = Field(default=None, ge=0)
 
 
 class TlsConfig(_Record):
@@ -141,11 +171,14 @@ class Config(_Record):
 
     Attributes:
         engines: engine folders, or folders that hold some.
+        shares: by engine name, for engines that should not get the default.
     """
 
     engines: tuple[Path, ...] = ()
     memory: MemoryConfig = MemoryConfig()
     engine: EngineConfig = EngineConfig()
+    scheduler: SchedulerConfig = SchedulerConfig()
+    shares: dict[str, ShareConfig] = Field(default_factory=dict)
     grpc: GrpcConfig = GrpcConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()

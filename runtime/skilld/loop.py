@@ -6,18 +6,20 @@ The life of a request:
     and calls `submit` with a `Request` and its `TokenChooser`.
 2.  Thread border 1: the pair goes into the inbox. The engine thread takes it out at the next
     step border and adds it to the scheduler, which queues or refuses it.
-3.  `schedule(now)` admits it once the ledger grants its whole reservation, and puts a prefill
-    chunk of it into a batch, beside the decodes of others.
+3.  `schedule(now)` refuses it if its deadline cannot be met, admits it once the ledger grants
+    its whole reservation, and puts a prefill chunk of it into a batch, beside the decodes of
+    others. What is known of its beginning it shares; a partial block of that is copied.
 4.  `engine.step(batch)` computes; new keys and values go into the request's blocks.
-5.  For rows that ask for logits, the chooser picks a token under the skill's constraint, and
-    any tokens that follow from it without choice.
-6.  `update` appends them; the next step feeds them all in one row. Back to 4.
+5.  For rows that ask for logits, the chooser picks a token under the skill's constraint, any
+    tokens that follow from it without choice, and guesses what may come next.
+6.  `update` appends them; the next step feeds them all in one row and verifies the guesses. Back
+    to 4. Batch work may lose its blocks meanwhile; it then goes back to 3 with its tokens.
 7.  The chooser says the answer is complete, or the deadline passes, or an abort came: the
     scheduler ends the request, its blocks and pages are free before the next step is planned.
 8.  Thread border 2: events leave through `deliver`, those of one step in one call. The service
     turns tokens into text, validates the answer and replies.
 
-Everything but `submit`, `abort` and `call` runs on the engine thread.
+Everything but `submit`, `abort`, `call` and `run` runs on the engine thread.
 """
 
 from __future__ import annotations
@@ -27,29 +29,39 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from skilld.core.batch import Batch
-from skilld.core.errors import CancelledError, EngineError, SkilldError
+from skilld.core.errors import CancelledError, EngineError, SkilldError, UnavailableError
 from skilld.core.request import FinishReason, Request
 from skilld.engine.base import Engine, StepOutput
 from skilld.kvcache import Arena
-from skilld.scheduler import EngineLimits, Scheduler
+from skilld.scheduler import CostModel, EngineLimits, Scheduler
 from skilld.telemetry import EngineCounters
+
+T = TypeVar("T")
 
 _log = logging.getLogger("skilld.loop")
 
 # A check reads every block ever used. Between two calls of a busy box it would only delay both:
 # the reply of the one, which waits for this thread to let go of the interpreter, and the other.
 _IDLE_BEFORE_CHECK_S = 0.25
+# Requests wait and nothing can run: only when the host is short of memory. Look again this often.
+_BLOCKED_WAIT_S = 0.02
 
 
 class TokenChooser(Protocol):
     """Chooses the tokens of one answer; `skilld.skills.Decoding` is the one that ships."""
 
     finish_reason: FinishReason | None
+
+    @property
+    def draft(self) -> Sequence[int]:
+        """Tokens it guesses come after all it returned, for the next step to verify."""
+        ...
 
     def start(self) -> list[int]:
         """Tokens the answer begins with, whatever the model thinks."""
@@ -149,13 +161,39 @@ class EngineLoop:
         engine: Engine,
         *,
         limits: EngineLimits,
+        cost: CostModel,
         kv_arena: Arena,
         state_arena: Arena | None = None,
+        prefixes: Iterable[Sequence[int]] = (),
     ) -> None:
-        """Make an engine resident, bound to its arenas; before `start`."""
-        assert not self._thread.is_alive(), "engines are added before the loop starts"
-        self._scheduler.add_engine(name, limits)
+        """Make an engine resident, bound to its arenas; before `start`, or through `run`.
+
+        Args:
+            name: of the engine, whose ledger account is open.
+            engine: handed over.
+            limits: for the scheduler.
+            cost: what its steps cost, as far as known.
+            kv_arena: behind its KV blocks.
+            state_arena: behind its recurrent state.
+            prefixes: beginnings shared by many prompts, to be computed and pinned.
+        """
+        self._scheduler.add_engine(name, limits, cost)
         self._residents[name] = _Resident(engine, kv_arena, state_arena, EngineCounters(name))
+        for tokens in prefixes:
+            if not self._scheduler.pin(name, tokens, now_s=time.monotonic()):
+                _log.warning("a system prompt of %d tokens is not pinned", len(tokens))
+
+    def remove_engine(self, name: str) -> None:
+        """End what an engine still runs, and close it; through `run`."""
+        for request in self._scheduler.requests(name):
+            self._scheduler.abort(request)
+            self._end(
+                self._running[request.request_id],
+                FinishReason.ERROR,
+                UnavailableError(f"engine {name!r} was unloaded", reason="ENGINE_UNLOADED"),
+            )
+        self._scheduler.remove_engine(name)
+        self._residents.pop(name).engine.close()
 
     def start(self) -> None:
         """Start the engine thread."""
@@ -179,6 +217,25 @@ class EngineLoop:
         """Run a function on the engine thread at the next step border."""
         self._inbox.put(function)
 
+    def run(self, function: Callable[[], T]) -> T:
+        """Run a function on the engine thread at the next step border, and wait for it."""
+        if not self._thread.is_alive():
+            return function()
+        answer: Future[T] = Future()
+
+        def act() -> None:
+            try:
+                answer.set_result(function())
+            except Exception as error:
+                answer.set_exception(error)
+
+        self._inbox.put(act)
+        return answer.result()
+
+    def set_memory_limit(self, limit_bytes: int) -> None:
+        """Keep cache memory below this from the next step border on; see `Scheduler`."""
+        self._inbox.put(lambda: self._scheduler.limit_memory(limit_bytes))
+
     def stop(self, timeout_s: float) -> bool:
         """Abort what is left, close the engines, end the thread; False if it did not in time."""
         self._inbox.put(self._begin_stop)
@@ -187,23 +244,15 @@ class EngineLoop:
 
     def snapshot(self) -> list[dict[str, Any]]:
         """Figures of every engine, for `ps`; on the engine thread, through `call`."""
-        figures = []
-        for name, resident in self._residents.items():
-            account = self._scheduler.ledger.accounts[name]
-            figures.append(
-                {
-                    "engine": name,
-                    "kv_min_bytes": account.min_bytes,
-                    "kv_max_bytes": account.max_bytes,
-                    "kv_reserved_bytes": account.reserved_bytes,
-                    "kv_used_bytes": account.used_bytes,
-                    "running": self._scheduler.num_running(name),
-                    "waiting": self._scheduler.num_waiting(name),
-                    "step_ms": self._scheduler.step_ms(name),
-                    **resident.counters.snapshot(time.monotonic()),
-                }
-            )
-        return figures
+        now_s = time.monotonic()
+        return [
+            {
+                "engine": name,
+                **self._scheduler.figures(name),
+                **resident.counters.snapshot(now_s),
+            }
+            for name, resident in self._residents.items()
+        ]
 
     def arenas(self) -> Mapping[str, tuple[Arena, ...]]:
         """The arenas of every engine; reading their residency needs no thread."""
@@ -222,11 +271,15 @@ class EngineLoop:
         try:
             while not self._stopping:
                 self._drain_inbox()
-                batch = self._plan()
+                start_s = time.monotonic()
+                batch = self._plan(start_s)
+                self._settle_pages()
                 self._flush()  # who was accepted or came too late need not wait for the step
                 if batch is not None:
-                    self._step(batch)
-                self._flush()
+                    self._step(batch, start_s)
+                    self._flush()
+                elif self._scheduler.has_work:
+                    self._wait_blocked()
         except BaseException:
             # Scheduler and engines may disagree now; nothing can be served. The service manager
             # restarts the process, which comes up clean because it keeps nothing on disk.
@@ -247,61 +300,84 @@ class EngineLoop:
 
     def _wait_for_message(self) -> Callable[[], None]:
         """Block until there is something to do; the accounts are proven when that takes long."""
+        self._settle_pages()
         try:
             return self._inbox.get(timeout=_IDLE_BEFORE_CHECK_S)
         except queue.Empty:
             self._scheduler.check()
             return self._inbox.get()
 
-    def _plan(self) -> Batch | None:
-        batch, expired = self._scheduler.schedule(time.monotonic())
-        for finished in expired:
+    def _wait_blocked(self) -> None:
+        try:
+            self._inbox.get(timeout=_BLOCKED_WAIT_S)()
+        except queue.Empty:
+            return
+
+    def _plan(self, now_s: float) -> Batch | None:
+        batch, ended = self._scheduler.schedule(now_s)
+        for finished in ended:
             self._end(self._running[finished.request.request_id], finished.reason, finished.error)
         return batch
 
-    def _step(self, batch: Batch) -> None:
+    def _settle_pages(self) -> None:
+        """Let memory follow the accounts: what was taken, copied and freed since the last time."""
+        for name, cache in self._scheduler.memory.caches.items():
+            if not (cache.is_dirty or cache.copies):
+                continue
+            resident = self._residents[name]
+            fresh, returned = cache.blocks.drain()
+            resident.kv_arena.mark_taken(fresh)
+            # A source may be free by now; its pages are still there, and copies go in order.
+            for source, target in cache.copies:
+                resident.kv_arena.copy_block(source, target)
+            cache.copies.clear()
+            resident.kv_arena.give_back(returned)
+            if resident.state_arena is not None:
+                fresh, returned = cache.states.drain()
+                resident.state_arena.mark_taken(fresh)
+                resident.state_arena.give_back(returned)
+
+    def _step(self, batch: Batch, start_s: float) -> None:
         resident = self._residents[batch.engine]
-        running = [self._running[row.request_id] for row in batch.rows]
-        for row in batch.rows:
-            # Blocks that hold earlier tokens were marked when those were computed.
-            num_marked = -(-row.past_len // resident.engine.block_tokens)
-            if fresh := row.block_ids[num_marked:]:
-                resident.kv_arena.mark_taken(fresh)
-            if resident.state_arena is not None and row.past_len == 0:
-                resident.state_arena.mark_taken(row.state_block_ids)
-        start_s = time.monotonic()
         try:
             output = resident.engine.step(batch)
         except Exception as error:
-            _log.exception("step failed", extra={"engine": batch.engine})
-            failure = (
-                error
-                if isinstance(error, SkilldError)
-                else EngineError(f"engine {batch.engine!r} failed a step; the log says more")
-            )
-            for entry in running:
-                self._scheduler.finish(entry.request)
-                self._end(entry, FinishReason.ERROR, failure)
+            self._fail_step(batch, error)
             return
         new_tokens: dict[str, Sequence[int]] = {}
+        drafts: dict[str, Sequence[int]] = {}
         failed: dict[str, SkilldError] = {}
-        index = 0
-        for row, entry in zip(batch.rows, running, strict=True):
+        line = num_chosen = 0
+        for row in batch.rows:
+            entry = self._running.get(row.request_id)
+            if entry is None:
+                continue  # a pinned beginning in the making; it wants no logits
             entry.num_steps += 1
             entry.first_step_s = entry.first_step_s or start_s
             if row.num_logits == 0:
                 continue
+            chooser = entry.chooser
+            tokens: Sequence[int] = ()
             try:
-                new_tokens[row.request_id] = entry.chooser.advance(output, index, ())
+                tokens = chooser.advance(output, line, row.draft)
             except SkilldError as error:
-                new_tokens[row.request_id] = ()
                 failed[row.request_id] = error
-            index += 1
+            new_tokens[row.request_id] = tokens
+            num_chosen += len(tokens)
+            if chooser.finish_reason is None and (draft := chooser.draft):
+                drafts[row.request_id] = draft
+            line += row.num_logits
         now_s = time.monotonic()
-        self._scheduler.update(batch, step_ms=output.step_ms, new_tokens=new_tokens)
+        self._scheduler.update(
+            batch,
+            step_ms=(now_s - start_s) * 1000.0,
+            new_tokens=new_tokens,
+            drafts=drafts,
+            now_s=now_s,
+        )
         resident.counters.book_step(
             rows=len(batch.rows),
-            chosen_tokens=sum(map(len, new_tokens.values())),
+            chosen_tokens=num_chosen,
             step_ms=output.step_ms,
             now_s=now_s,
         )
@@ -317,6 +393,18 @@ class EngineLoop:
             if entry.chooser.finish_reason is not None:
                 self._scheduler.finish(entry.request)
                 self._end(entry, entry.chooser.finish_reason, None)
+
+    def _fail_step(self, batch: Batch, error: Exception) -> None:
+        _log.error("step failed", exc_info=error, extra={"engine": batch.engine})
+        failure = (
+            error
+            if isinstance(error, SkilldError)
+            else EngineError(f"engine {batch.engine!r} failed a step; the log says more")
+        )
+        self._scheduler.drop(batch)
+        for row in batch.rows:
+            if entry := self._running.get(row.request_id):
+                self._end(entry, FinishReason.ERROR, failure)
 
     def _add(self, entry: _Running) -> None:
         request = entry.request
@@ -346,30 +434,28 @@ class EngineLoop:
             self._end(entry, FinishReason.ABORT, CancelledError("the caller cancelled the call"))
 
     def _end(self, entry: _Running, reason: FinishReason, error: SkilldError | None) -> None:
-        """Report the end of a request that the scheduler holds no longer, and free its pages."""
+        """Report the end of a request that the scheduler holds no longer."""
         request = entry.request
         del self._running[request.request_id]
-        resident = self._residents[request.engine]
-        kv_bytes = len(request.block_ids) * resident.kv_arena.block_bytes
-        resident.kv_arena.give_back(request.block_ids)
-        if resident.state_arena is not None:
-            kv_bytes += len(request.state_block_ids) * resident.state_arena.block_bytes
-            resident.state_arena.give_back(request.state_block_ids)
         now_s = time.monotonic()
-        resident.counters.book_end(reason)
-        self._events.append(
-            Ended(
-                request_id=request.request_id,
-                reason=reason,
-                token_ids=request.tokens[len(request.prompt) :],
-                error=error,
-                queue_ms=_since_ms(request.arrival_s, entry.first_step_s or now_s),
-                first_token_ms=_since_ms(request.arrival_s, entry.first_token_s),
-                total_ms=_since_ms(request.arrival_s, now_s),
-                num_steps=entry.num_steps,
-                kv_bytes=kv_bytes,
-            )
+        ended = Ended(
+            request_id=request.request_id,
+            reason=reason,
+            token_ids=request.tokens[len(request.prompt) :],
+            error=error,
+            queue_ms=_since_ms(request.arrival_s, entry.first_step_s or now_s),
+            first_token_ms=_since_ms(request.arrival_s, entry.first_token_s),
+            total_ms=_since_ms(request.arrival_s, now_s),
+            num_steps=entry.num_steps,
+            kv_bytes=request.kv_bytes,
         )
+        self._residents[request.engine].counters.book_end(
+            reason,
+            queue_ms=ended.queue_ms,
+            first_token_ms=ended.first_token_ms,
+            total_ms=ended.total_ms,
+        )
+        self._events.append(ended)
 
     def _flush(self) -> None:
         if self._events:

@@ -2,29 +2,57 @@
 
 import pytest
 
-from skilld.kvcache import BlockPool
+from skilld.kvcache.block_pool import BlockPool
 
 
-def test_the_last_block_returned_goes_out_first() -> None:
+def free(pool: BlockPool, block_id: int) -> None:
+    pool.drop(block_id, firm=True)
+    pool.free(block_id)
+
+
+def test_the_lowest_free_block_goes_out_first() -> None:
     pool = BlockPool(8)
-    first = pool.take(3)
-    pool.give_back([first[1]])
-    assert pool.take(1) == [first[1]]
+    pool.take(4, firm=True)
+    for block_id in (1, 3, 2):
+        free(pool, block_id)
+    assert pool.take(4, firm=True) == [1, 2, 3, 4]
     pool.check()
 
 
-def test_taking_more_than_there_is_fails_and_takes_nothing() -> None:
+def test_taking_more_than_there_is_fails() -> None:
     pool = BlockPool(4)
-    pool.take(3)
-    with pytest.raises(RuntimeError, match="2 blocks wanted, 1 left"):
-        pool.take(2)
-    assert pool.num_taken == 3
+    pool.take(3, firm=True)
+    with pytest.raises(RuntimeError, match="2 blocks wanted of 4"):
+        pool.take(2, firm=True)
+
+
+def test_giving_up_a_reference_twice_is_caught() -> None:
+    pool = BlockPool(4)
+    (block,) = pool.take(1, firm=True)
+    free(pool, block)
+    with pytest.raises(RuntimeError, match="not held"):
+        pool.drop(block, firm=True)
+
+
+def test_firm_and_revocable_references_are_counted_apart() -> None:
+    pool = BlockPool(4)
+    (block,) = pool.take(1, firm=False)
+    pool.refer(block, firm=True)
+    pool.drop(block, firm=True)
+    with pytest.raises(RuntimeError, match="not held"):
+        pool.drop(block, firm=True)
+    pool.drop(block, firm=False)
+    pool.cache(block)
+    assert (pool.num_active, pool.num_cached) == (0, 1)
     pool.check()
 
 
-def test_giving_a_block_back_twice_is_caught() -> None:
+def test_a_block_freed_and_taken_again_is_reported_as_taken_only() -> None:
     pool = BlockPool(4)
-    (block,) = pool.take(1)
-    pool.give_back([block])
-    with pytest.raises(RuntimeError, match="not taken"):
-        pool.give_back([block])
+    pool.drain()
+    (block,) = pool.take(1, firm=True)
+    free(pool, block)
+    pool.take(1, firm=True)
+    fresh, returned = pool.drain()
+    assert (set(fresh), set(returned)) == ({block}, set())
+    assert not pool.is_dirty

@@ -20,31 +20,33 @@ from hypothesis.stateful import (
 from skilld.core.batch import Batch
 from skilld.core.errors import InvalidRequestError, OverloadedError
 from skilld.core.request import FinishReason, Request, RequestClass
-from skilld.kvcache import KvLedger
-from skilld.scheduler import EngineLimits, Scheduler
+from skilld.kvcache import CacheGeometry, KvLedger
+from skilld.scheduler import CostModel, EngineLimits, Policy, Scheduler
 
 IDS = itertools.count()
+TOKENS = itertools.count()  # no two prompts begin alike
 
 
 def limits(**changes: int) -> EngineLimits:
-    defaults = {
-        "block_tokens": 4,
-        "block_bytes": 100,
-        "num_blocks": 1000,
+    geometry = {"block_tokens": 4, "block_bytes": 100, "num_blocks": 1000}
+    others = {
         "context_limit": 64,
         "max_num_seqs": 4,
         "max_num_batched_tokens": 16,
         "max_queued": 8,
     }
-    return EngineLimits(**{**defaults, **changes})
+    for name, value in changes.items():
+        (others if name in others else geometry)[name] = value
+    return EngineLimits(CacheGeometry(**geometry), **others)
 
 
 def scheduler_of(budget_bytes: int = 10_000, **engines: EngineLimits) -> Scheduler:
     ledger = KvLedger(budget_bytes)
-    scheduler = Scheduler(ledger)
+    # Free steps: what these tests look at is not how long a step is.
+    scheduler = Scheduler(ledger, Policy(quantum_ms=0.0))
     for name, engine_limits in (engines or {"a": limits()}).items():
         ledger.open_account(name, min_bytes=0, max_bytes=budget_bytes)
-        scheduler.add_engine(name, engine_limits)
+        scheduler.add_engine(name, engine_limits, CostModel((0.0, 0.0, 0.0, 0.0), is_fixed=True))
     return scheduler
 
 
@@ -59,7 +61,7 @@ def request(
     return Request(
         request_id=f"r{next(IDS)}",
         engine=engine,
-        prompt=list(range(prompt_len)),
+        prompt=[next(TOKENS) for _ in range(prompt_len)],
         max_tokens=max_tokens,
         request_class=request_class,
         deadline_s=deadline_s,
@@ -71,7 +73,7 @@ def step(scheduler: Scheduler, now_s: float = 0.0) -> Batch:
     batch, _ = scheduler.schedule(now_s)
     assert batch is not None
     chosen = {row.request_id: [7] for row in batch.rows if row.num_logits}
-    scheduler.update(batch, step_ms=1.0, new_tokens=chosen)
+    scheduler.update(batch, step_ms=1.0, new_tokens=chosen, now_s=now_s)
     scheduler.check()
     return batch
 
@@ -116,7 +118,9 @@ def test_forced_tokens_are_fed_as_one_row() -> None:
     scheduler.add(request(prompt_len=4, max_tokens=10))
     batch, _ = scheduler.schedule(0.0)
     assert batch is not None
-    scheduler.update(batch, step_ms=1.0, new_tokens={batch.rows[0].request_id: [7, 8, 9]})
+    scheduler.update(
+        batch, step_ms=1.0, new_tokens={batch.rows[0].request_id: [7, 8, 9]}, now_s=0.0
+    )
     after = step(scheduler)
     assert list(after.rows[0].token_ids) == [7, 8, 9]
 
@@ -207,7 +211,7 @@ def test_engines_share_device_time_evenly_whatever_their_step_costs() -> None:
         assert batch is not None
         cost = 4.0 if batch.engine == "slow" else 1.0
         spent[batch.engine] += cost
-        scheduler.update(batch, step_ms=cost, new_tokens={batch.rows[0].request_id: [7]})
+        scheduler.update(batch, step_ms=cost, new_tokens={batch.rows[0].request_id: [7]}, now_s=0.0)
         assert abs(spent["slow"] - spent["fast"]) <= 4.0
 
 
@@ -302,7 +306,7 @@ class Storm(RuleBasedStateMachine):
             for row in batch.rows
             if row.num_logits
         }
-        self.scheduler.update(batch, step_ms=1.0 + dt_s, new_tokens=new_tokens)
+        self.scheduler.update(batch, step_ms=1.0 + dt_s, new_tokens=new_tokens, now_s=self.now_s)
         for request_id in new_tokens:
             if self._room(request_id) == 0:
                 done = self.live[request_id]

@@ -27,7 +27,7 @@ from tokenizers import AddedToken, decoders, models, pre_tokenizers
 from tokenizers import Tokenizer as HfTokenizer
 
 from skilld.app import Box
-from skilld.config import Config, EngineConfig, GrpcConfig, MemoryConfig
+from skilld.config import Config, EngineConfig, GrpcConfig, MemoryConfig, SchedulerConfig
 from skilld.core.batch import Batch
 from skilld.core.manifest import (
     BuildHost,
@@ -204,6 +204,7 @@ class OpenDaemon(Protocol):
         *,
         engines: Sequence[Path] = (),
         engine: EngineConfig | None = None,
+        scheduler: SchedulerConfig | None = None,
         grpc_config: GrpcConfig | None = None,
         kv_budget_bytes: int = 16 << 20,
         before_step: Callable[[Batch], None] | None = None,
@@ -315,6 +316,7 @@ def open_daemon(tokenizer: HfTokenizer, engine_dir: Path, on_socket: GrpcConfig)
         *,
         engines: Sequence[Path] = (),
         engine: EngineConfig | None = None,
+        scheduler: SchedulerConfig | None = None,
         grpc_config: GrpcConfig | None = None,
         kv_budget_bytes: int = 16 << 20,
         before_step: Callable[[Batch], None] | None = None,
@@ -327,6 +329,7 @@ def open_daemon(tokenizer: HfTokenizer, engine_dir: Path, on_socket: GrpcConfig)
             engines=tuple(engines) or (engine_dir,),
             memory=MemoryConfig(kv_budget_bytes=kv_budget_bytes),
             engine=engine or EngineConfig(),
+            scheduler=scheduler or SchedulerConfig(),
             grpc=grpc_config or on_socket,
         )
         box = Box(config, open_engine_fn=open_engine)

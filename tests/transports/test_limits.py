@@ -20,12 +20,13 @@ from tests.transports.conftest import (
     slow_step,
 )
 
-from skilld.config import EngineConfig, GrpcConfig
+from skilld.config import EngineConfig, GrpcConfig, SchedulerConfig
 from skilld.v1 import skill_service_pb2 as v1
 
 LONG = v1.InvokeRequest(skill="echo", input_json=json.dumps({"text": "x" * 990}))
 SHORT = v1.InvokeRequest(skill="echo", input_json='{"text": "a"}')
-ONE_AT_A_TIME = EngineConfig(max_num_seqs=1, max_queued=2)
+ONE_AT_A_TIME = EngineConfig(max_num_seqs=1)
+TWO_WAIT = SchedulerConfig(max_queued=2)
 
 
 async def started(daemon: Daemon, request: v1.InvokeRequest) -> grpc.aio.UnaryStreamCall[Any, Any]:
@@ -53,7 +54,9 @@ def within(request: v1.InvokeRequest, timeout_s: float) -> v1.InvokeRequest:
 
 
 async def test_full_queue_turns_calls_away_and_says_when_to_retry(open_daemon: OpenDaemon) -> None:
-    async with open_daemon(engine=ONE_AT_A_TIME, before_step=slow_step) as daemon:
+    async with open_daemon(
+        engine=ONE_AT_A_TIME, scheduler=TWO_WAIT, before_step=slow_step
+    ) as daemon:
         streams = [await started(daemon, LONG) for _ in range(3)]
         error = await error_of(daemon, SHORT)
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -28,7 +28,7 @@ from skilld.skills.catalog import SKILLS_DIR
 _log = logging.getLogger("skilld.box")
 
 # A shorter system prompt is not worth a pinned block.
-_MIN_PINNED_TOKENS = 16
+MIN_PINNED_TOKENS = 16
 _STOP_TIMEOUT_S = 10.0
 
 OpenEngine = Callable[[Path, EngineManifest], Engine]
@@ -235,7 +235,7 @@ class Box:
                 cost=cost,
                 kv_arena=kv_arena,
                 state_arena=state_arena,
-                prefixes=[s.prefix for s in skills if len(s.prefix) >= _MIN_PINNED_TOKENS],
+                prefixes=[s.prefix for s in skills if len(s.prefix) >= MIN_PINNED_TOKENS],
             )
 
         try:

@@ -20,7 +20,7 @@ class Row:
         block_ids: KV blocks of the sequence in order, enough for all its tokens after this step.
         state_block_ids: recurrent-state blocks of the sequence; empty for pure attention models.
         num_logits: logits wanted, for the last `num_logits` tokens of the row: 0 inside a
-            prefill, 1 as a rule.
+            prefill, 1 as a rule, one more per drafted token.
     """
 
     request_id: str
@@ -29,6 +29,13 @@ class Row:
     block_ids: Sequence[int]
     state_block_ids: Sequence[int] = ()
     num_logits: int = 1
+
+    @property
+    def draft(self) -> Sequence[int]:
+        """The guessed tokens at the end of the row, which its logits are to verify."""
+        if self.num_logits < 2:
+            return ()
+        return self.token_ids[len(self.token_ids) - self.num_logits + 1 :]
 
 
 @dataclass(frozen=True, slots=True)

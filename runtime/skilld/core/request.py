@@ -59,11 +59,16 @@ class Request:
         request_class: what the scheduler promises.
         arrival_s: monotonic time of submission.
         deadline_s: monotonic time after which the answer is worthless; None for never.
+        client: who asks; queues are bounded and shared fairly per client.
+        expected_tokens: tokens the answer will hardly exceed; 0 when only the limit is known.
+        expected_steps: engine steps these will hardly exceed; fewer than tokens where several
+            come in one step. 0 when unknown.
+        pins: the prompt is a beginning shared by many calls, to be computed and kept; nothing is
+            generated.
         tokens: prompt and everything accepted since; the tail past `num_computed_tokens` is
             what the next step must feed.
         num_computed_tokens: how many of `tokens` are in the KV cache.
-        block_ids: KV blocks taken so far, in sequence order.
-        state_block_ids: blocks of recurrent state (hybrid models), fixed for the request's life.
+        kv_bytes: cache bytes it held when it ended.
     """
 
     request_id: str
@@ -73,10 +78,13 @@ class Request:
     request_class: RequestClass = RequestClass.INTERACTIVE
     arrival_s: float = 0.0
     deadline_s: float | None = None
+    client: str = ""
+    expected_tokens: int = 0
+    expected_steps: int = 0
+    pins: bool = False
     tokens: list[int] = field(init=False)
     num_computed_tokens: int = field(default=0, init=False)
-    block_ids: list[int] = field(default_factory=list, init=False)
-    state_block_ids: list[int] = field(default_factory=list, init=False)
+    kv_bytes: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self.tokens = list(self.prompt)

@@ -1,7 +1,19 @@
-"""Cache memory: who may use how much (ledger), which blocks (pool), where they lie (arena)."""
+"""Cache memory: how much (ledger), which blocks (pool, tree), for whom (cache), where (arena)."""
 
 from skilld.kvcache.arena import Arena, CacheTensor
-from skilld.kvcache.block_pool import BlockPool
-from skilld.kvcache.ledger import Account, KvLedger
+from skilld.kvcache.engine_cache import CacheGeometry, EngineCache, Holding, Quote
+from skilld.kvcache.kv_memory import KvMemory
+from skilld.kvcache.ledger import Account, KvLedger, Shortfall
 
-__all__ = ["Account", "Arena", "BlockPool", "CacheTensor", "KvLedger"]
+__all__ = [
+    "Account",
+    "Arena",
+    "CacheGeometry",
+    "CacheTensor",
+    "EngineCache",
+    "Holding",
+    "KvLedger",
+    "KvMemory",
+    "Quote",
+    "Shortfall",
+]

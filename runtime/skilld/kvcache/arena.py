@@ -80,6 +80,11 @@ class Arena:
         """Say that these blocks will be written; their pages must survive `give_back`."""
         self._in_use[list(block_ids)] = True
 
+    def copy_block(self, source: int, target: int) -> None:
+        """Copy one block of every tensor; the target was taken."""
+        for array in self.arrays.values():
+            array[target] = array[source]
+
     def give_back(self, block_ids: Iterable[int]) -> None:
         """Return the pages of these blocks that no block in use shares."""
         ids = sorted(block_ids)

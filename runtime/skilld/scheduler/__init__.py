@@ -1,6 +1,8 @@
 """Who computes what next. Pure: time is an argument, nothing here waits or talks."""
 
+from skilld.scheduler.cost_model import CostModel
+from skilld.scheduler.lane import EngineLimits
 from skilld.scheduler.request_queue import RequestQueue
-from skilld.scheduler.scheduler import EngineLimits, Finished, Scheduler
+from skilld.scheduler.scheduler import Finished, Policy, Scheduler
 
-__all__ = ["EngineLimits", "Finished", "RequestQueue", "Scheduler"]
+__all__ = ["CostModel", "EngineLimits", "Finished", "Policy", "RequestQueue", "Scheduler"]

@@ -2,71 +2,53 @@
 
 Each call decides one thing and returns it; the engine loop acts. Owned by the engine thread.
 
-1. `add` bounds the queue and refuses what can never fit.
-2. `schedule` drops what is past its deadline, admits in order while the ledger grants the whole
-   reservation of a request, picks the engine that has used the least device time among those
-   with work, and builds one ragged batch: every decode, then prefill chunks up to the token
-   bound of a step.
+1. `add` bounds the queues and refuses what can never fit.
+2. `schedule` ends what is past its deadline; refuses deadline work that cannot be done in time
+   beside what was admitted; admits in order, once the ledger grants a request's whole
+   reservation; picks an engine and builds one ragged batch of it.
 3. `update` books the step and appends the chosen tokens.
-4. `finish` and `abort` end a request; its blocks are free from that moment.
+4. `finish` and `abort` end a request; its blocks are free or cached from that moment.
+
+Which engine: the one that used the least device time for its weight, among those with the best
+class of work, for a quantum at a time. Deadlines change that only when they must: a step that is
+not the next one of the plan in `feasibility` may take no longer than the plan has to spare.
 """
 
 from __future__ import annotations
 
+import bisect
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
-from skilld.core.batch import Batch, Row
+from skilld.core.batch import Batch
 from skilld.core.errors import DeadlineError, InvalidRequestError, OverloadedError
-from skilld.core.request import FinishReason, Request
-from skilld.kvcache import BlockPool, KvLedger
+from skilld.core.request import FinishReason, Request, RequestClass
+from skilld.kvcache import KvLedger, KvMemory
+from skilld.scheduler.cost_model import CostModel
+from skilld.scheduler.feasibility import Demand, finish_times_s, slack_ms
+from skilld.scheduler.lane import EngineLimits, Lane, Running
 from skilld.scheduler.request_queue import RequestQueue
 
-_EWMA_WEIGHT = 0.1
+# How long a look at the waiting deadline work stays good while none arrives.
+_SCREEN_EVERY_S = 0.01
 
 
 @dataclass(frozen=True, slots=True)
-class EngineLimits:
-    """What the scheduler must know about an engine.
+class Policy:
+    """How device time is dealt out.
 
     Attributes:
-        block_tokens: tokens per KV block.
-        block_bytes: bytes of one KV block over all cache tensors.
-        num_blocks: KV blocks of address space.
-        state_block_bytes: bytes of one recurrent-state block; 0 for pure attention models.
-        state_blocks_per_sequence: state blocks each sequence holds from start to end.
-        num_state_blocks: state blocks of address space.
-        context_limit: most tokens of one sequence.
-        max_num_seqs: most rows of one batch.
-        max_num_batched_tokens: most new tokens of one batch.
-        max_queued: most waiting requests.
+        step_bound_ms: no step is planned longer, so that nobody waits longer for the next one.
+        quantum_ms: an engine keeps the device this long before another one of its class gets it.
+        aging_s: work that waited this long counts as interactive, and nothing younger may take
+            cache memory before it.
     """
 
-    block_tokens: int
-    block_bytes: int
-    num_blocks: int
-    context_limit: int
-    state_block_bytes: int = 0
-    state_blocks_per_sequence: int = 0
-    num_state_blocks: int = 0
-    max_num_seqs: int = 16
-    max_num_batched_tokens: int = 512
-    max_queued: int = 64
-
-    def blocks_for(self, num_tokens: int) -> int:
-        """KV blocks that hold this many tokens."""
-        return -(-num_tokens // self.block_tokens)
-
-    def sequence_bytes(self, num_tokens: int) -> int:
-        """Bytes one sequence of this many tokens holds."""
-        return (
-            self.blocks_for(num_tokens) * self.block_bytes
-            + self.state_blocks_per_sequence * self.state_block_bytes
-        )
-
-    def reservation_bytes(self, request: Request) -> int:
-        """Bytes a request may come to hold."""
-        return self.sequence_bytes(request.max_total_tokens)
+    step_bound_ms: float = 50.0
+    quantum_ms: float = 20.0
+    aging_s: float = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,16 +61,21 @@ class Finished:
 
 
 @dataclass(slots=True)
-class _Lane:
-    """Everything of one engine."""
+class _Deadlines:
+    """When there is something to look at again."""
 
-    limits: EngineLimits
-    blocks: BlockPool
-    states: BlockPool
-    queue: RequestQueue = field(default_factory=RequestQueue)
-    running: list[Request] = field(default_factory=list)
-    device_ms: float = 0.0
-    step_ms: float = 0.0  # recent average
+    next_expiry_s: float = math.inf
+    next_screen_s: float = 0.0
+    num_running: int = 0
+
+
+@dataclass(slots=True)
+class _Turn:
+    """Who has the device."""
+
+    lane: Lane | None = None
+    left_ms: float = 0.0
+    virtual_ms: float = 0.0  # of the engine that ran last
 
 
 class Scheduler:
@@ -96,18 +83,89 @@ class Scheduler:
 
     Args:
         ledger: with an account for every engine that will be added.
+        policy: how device time is dealt out.
     """
 
-    def __init__(self, ledger: KvLedger) -> None:
+    def __init__(self, ledger: KvLedger, policy: Policy | None = None) -> None:
         self.ledger = ledger
-        self._lanes: dict[str, _Lane] = {}
+        self.memory = KvMemory(ledger)
+        self.policy = policy or Policy()
+        self._lanes: dict[str, Lane] = {}
+        self._deadlines = _Deadlines()
+        self._turn = _Turn()
+        self._num_admitted = 0
+        self._now_s = 0.0
 
-    def add_engine(self, engine: str, limits: EngineLimits) -> None:
+    # --- engines -----------------------------------------------------------------------------
+
+    def add_engine(self, engine: str, limits: EngineLimits, cost: CostModel | None = None) -> None:
         """Start scheduling an engine whose ledger account is open."""
         assert engine in self.ledger.accounts, f"{engine} has no ledger account"
-        self._lanes[engine] = _Lane(
-            limits, BlockPool(limits.num_blocks), BlockPool(limits.num_state_blocks)
+        self._lanes[engine] = Lane(
+            engine,
+            limits,
+            self.memory.open(engine, limits.geometry),
+            cost or CostModel(),
+            RequestQueue(aging_s=self.policy.aging_s),
         )
+
+    def remove_engine(self, engine: str) -> None:
+        """Stop scheduling an engine none of whose requests are left, and close its account."""
+        lane = self._lanes[engine]
+        for request in [*lane.queue, *(run.request for run in lane.running.values())]:
+            if request.pins:
+                self.abort(request)
+        assert not lane.running, f"{engine} still runs requests"
+        assert len(lane.queue) == 0, f"{engine} still has requests waiting"
+        self.memory.close(engine)
+        self.ledger.close_account(engine)
+        del self._lanes[engine]
+        if self._turn.lane is lane:
+            self._turn.lane = None
+
+    def pin(self, engine: str, tokens: Sequence[int], *, now_s: float) -> bool:
+        """Compute the beginning of many prompts once and keep it for all of them.
+
+        Returns:
+            False when it would take pinned beginnings beyond their share of the budget, or the
+            engine cannot share beginnings.
+        """
+        lane = self._lanes[engine]
+        geometry = lane.limits.geometry
+        if geometry.state_blocks_per_sequence or not tokens:
+            return False
+        waiting = sum(
+            other.limits.geometry.sequence_bytes(len(request.prompt))
+            for other in self._lanes.values()
+            for request in [*other.queue, *(run.request for run in other.running.values())]
+            if request.pins
+        )
+        num_bytes = geometry.sequence_bytes(len(tokens))
+        if not self.memory.may_pin(waiting + num_bytes):
+            return False
+        if not self.ledger.could_ever_reserve(engine, num_bytes):
+            return False
+        request = Request(
+            f"pin of {engine}, {len(tokens)} tokens, {self._num_admitted}",
+            engine,
+            list(tokens),
+            0,
+            arrival_s=now_s,
+            pins=True,
+        )
+        self._num_admitted += 1
+        lane.queue.push(request)
+        return True
+
+    def limit_memory(self, limit_bytes: int) -> None:
+        """Keep cache memory below a limit that may be lower than the budget.
+
+        Cached blocks go at once, batch work at the next `schedule`, firm work when it ends.
+        """
+        self.ledger.limit_bytes = min(limit_bytes, self.ledger.budget_bytes)
+        self.memory.shrink_to_limit()
+
+    # --- requests ----------------------------------------------------------------------------
 
     def add(self, request: Request) -> int:
         """Queue a request.
@@ -117,7 +175,7 @@ class Scheduler:
 
         Raises:
             InvalidRequestError: reason PROMPT_TOO_LONG or REQUEST_TOO_LARGE; can never run.
-            OverloadedError: reason QUEUE_FULL.
+            OverloadedError: reason QUEUE_FULL or CLIENT_QUEUE_FULL.
         """
         lane = self._lanes[request.engine]
         limits = lane.limits
@@ -129,19 +187,36 @@ class Scheduler:
                 prompt_tokens=str(len(request.prompt)),
                 context_limit=str(limits.context_limit),
             )
-        num_bytes = limits.reservation_bytes(request)
+        num_bytes = limits.geometry.sequence_bytes(request.max_total_tokens)
         if not self.ledger.could_ever_reserve(request.engine, num_bytes):
-            raise InvalidRequestError(
-                f"needs {num_bytes} B of cache, more than engine {request.engine!r} may ever hold",
-                reason="REQUEST_TOO_LARGE",
-                needed_bytes=str(num_bytes),
-            )
+            num_bytes = lane.cache.least_bytes(request.tokens, request.max_total_tokens)
+            if not self.ledger.could_ever_reserve(request.engine, num_bytes):
+                raise InvalidRequestError(
+                    f"needs {num_bytes} B of cache, more than engine {request.engine!r} may hold",
+                    reason="REQUEST_TOO_LARGE",
+                    needed_bytes=str(num_bytes),
+                )
         if len(lane.queue) >= limits.max_queued:
             raise OverloadedError(
                 f"{len(lane.queue)} calls of engine {request.engine!r} are waiting already",
                 retry_after_s=self._drain_estimate_s(lane),
                 engine=request.engine,
             )
+        num_of_client = lane.queue.num_of_client(request.client)
+        if num_of_client >= limits.max_queued_per_client:
+            raise OverloadedError(
+                f"{num_of_client} calls of this client are waiting for engine "
+                f"{request.engine!r} already",
+                retry_after_s=self._drain_estimate_s(lane),
+                reason="CLIENT_QUEUE_FULL",
+                engine=request.engine,
+            )
+        if request.deadline_s is None:
+            if request.request_class is RequestClass.DEADLINE:
+                request.request_class = RequestClass.INTERACTIVE
+        else:
+            self._deadlines.next_expiry_s = min(self._deadlines.next_expiry_s, request.deadline_s)
+            self._deadlines.next_screen_s = 0.0
         return lane.queue.push(request)
 
     def schedule(self, now_s: float) -> tuple[Batch | None, list[Finished]]:
@@ -151,58 +226,112 @@ class Scheduler:
             now_s: monotonic time.
 
         Returns:
-            The batch to run, None when there is no work, and the requests whose deadline passed.
+            The batch to run, None when there is nothing to compute now, and the requests that
+            ended because of their deadlines.
         """
-        expired = self._expire(now_s)
-        for engine in self._lanes:
-            self._admit(engine)
-        ready = [name for name, lane in self._lanes.items() if lane.running]
+        self._now_s = now_s
+        ended: list[Finished] = []
+        if now_s >= self._deadlines.next_expiry_s:
+            self._expire(now_s, ended)
+        waiting = [lane for lane in self._lanes.values() if len(lane.queue)]
+        if waiting:
+            self._screen(waiting, now_s, ended)
+            self._admit_in_order(waiting, now_s)
+        if self.ledger.limit_bytes < self.ledger.budget_bytes:
+            self._keep_to_limit()
+        ready = [lane for lane in self._lanes.values() if lane.running]
         if not ready:
-            return None, expired
-        engine = min(ready, key=lambda name: self._lanes[name].device_ms)
-        return self._build_batch(engine), expired
+            return None, ended
+        lane, limit_ms = self._choose(ready, now_s)
+        return lane.compose(limit_ms), ended
 
     def update(
-        self, batch: Batch, *, step_ms: float, new_tokens: Mapping[str, Sequence[int]]
+        self,
+        batch: Batch,
+        *,
+        step_ms: float,
+        new_tokens: Mapping[str, Sequence[int]],
+        now_s: float,
+        drafts: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         """Book a finished step.
 
         Args:
             batch: as `schedule` returned it.
-            step_ms: measured duration, in milliseconds.
-            new_tokens: per request id, tokens to append; requests that were aborted meanwhile
-                may be missing from the scheduler.
+            step_ms: how long it kept the device from others, in milliseconds.
+            new_tokens: per request id, tokens to append.
+            now_s: monotonic time at its end.
+            drafts: per request id, guesses of what follows those, for the next step to verify.
         """
+        self._now_s = now_s
         lane = self._lanes[batch.engine]
-        lane.device_ms += step_ms
-        lane.step_ms += _EWMA_WEIGHT * (step_ms - lane.step_ms) if lane.step_ms else step_ms
-        rows = {row.request_id: row for row in batch.rows}
-        for request in lane.running:
-            row = rows.get(request.request_id)
-            if row is None:
+        lane.book_step(step_ms)
+        self._turn.left_ms -= step_ms
+        for row in batch.rows:
+            run = lane.running.get(row.request_id)
+            if run is None:
                 continue
-            request.num_computed_tokens += len(row.token_ids)
-            request.tokens += new_tokens.get(request.request_id, ())
+            request = run.request
+            run.num_steps += 1
+            run.last_step_s = now_s
+            run.draft = ()
+            tokens = new_tokens.get(row.request_id, ())
+            guessed = row.draft
+            num_right = 0
+            if guessed:
+                for guess, token in zip(guessed, tokens, strict=False):
+                    if guess != token:
+                        break
+                    num_right += 1
+                lane.book_draft(len(guessed), num_right)
+            request.num_computed_tokens += len(row.token_ids) - len(guessed) + num_right
+            request.tokens += tokens
+            lane.cache.commit(run.holding, request.tokens, request.num_computed_tokens)
+            if drafts is not None and (draft := drafts.get(row.request_id)):
+                run.draft = draft[: request.max_total_tokens - len(request.tokens)]
+            if request.pins and request.num_computed_tokens == len(request.tokens):
+                del lane.running[row.request_id]
+                lane.cache.pin(run.holding, request.tokens)
 
     def finish(self, request: Request) -> None:
         """End a running request and free what it holds."""
-        self._lanes[request.engine].running.remove(request)
-        self._free(request)
+        lane = self._lanes[request.engine]
+        run = lane.running.pop(request.request_id)
+        if run.request_class is RequestClass.DEADLINE:
+            self._deadlines.num_running -= 1
+            assert request.deadline_s is not None
+            lane.figures.num_deadline_misses += self._now_s > request.deadline_s
+        self._free(lane, run)
+
+    def drop(self, batch: Batch) -> None:
+        """End every request of a batch that could not be computed; its blocks hold nothing."""
+        for row in batch.rows:
+            self.finish(self._lanes[batch.engine].running[row.request_id].request)
 
     def abort(self, request: Request) -> bool:
         """End a request in whatever state; False when it had ended already."""
         lane = self._lanes[request.engine]
-        if request in lane.running:
+        if request.request_id in lane.running:
             self.finish(request)
             return True
-        waiting = len(lane.queue)
-        lane.queue.remove(request)
-        return len(lane.queue) < waiting
+        return lane.queue.remove(request)
+
+    # --- figures -----------------------------------------------------------------------------
 
     @property
     def has_work(self) -> bool:
         """Whether anything runs or waits."""
         return any(lane.running or len(lane.queue) for lane in self._lanes.values())
+
+    def requests(self, engine: str) -> list[Request]:
+        """Requests of an engine that run or wait, pinned beginnings in the making left out."""
+        lane = self._lanes[engine]
+        everyone = [*(run.request for run in lane.running.values()), *lane.queue]
+        return [request for request in everyone if not request.pins]
+
+    def cost(self, engine: str) -> CostModel:
+        """What steps of the engine cost."""
+        return self._lanes[engine].cost
 
     def num_running(self, engine: str) -> int:
         """Requests of the engine that hold cache."""
@@ -212,105 +341,309 @@ class Scheduler:
         """Requests of the engine in its queue."""
         return len(self._lanes[engine].queue)
 
-    def step_ms(self, engine: str) -> float:
-        """Recent average step time of the engine; 0 before the first."""
-        return self._lanes[engine].step_ms
+    def figures(self, engine: str) -> dict[str, Any]:
+        """What an operator may want to see of an engine, as plain JSON values."""
+        lane = self._lanes[engine]
+        account = self.ledger.accounts[engine]
+        return {
+            "weight": lane.limits.weight,
+            "kv_min_bytes": account.min_bytes,
+            "kv_max_bytes": account.max_bytes,
+            "kv_firm_bytes": account.firm_bytes,
+            "kv_revocable_bytes": account.revocable_bytes,
+            "kv_reserved_bytes": account.reserved_bytes,
+            "kv_used_bytes": account.used_bytes,
+            "kv_cached_bytes": account.cached_bytes,
+            "kv_pinned_bytes": account.pinned_bytes,
+            "running": len(lane.running),
+            "waiting": len(lane.queue),
+            "step_ms": lane.step_ms,
+            "device_ms": lane.device_ms,
+            **{name: getattr(lane.figures, name) for name in lane.figures.__slots__},
+        }
 
     def check(self) -> None:
         """Prove that pools, ledger and requests tell the same story."""
-        self.ledger.check()
+        self.memory.check()
+        num_deadline = 0
         for engine, lane in self._lanes.items():
-            lane.blocks.check()
-            lane.states.check()
-            held = [b for request in lane.running for b in request.block_ids]
-            assert len(held) == len(set(held)) == lane.blocks.num_taken, f"{engine}: blocks"
-            states = [b for request in lane.running for b in request.state_block_ids]
-            assert len(states) == len(set(states)) == lane.states.num_taken, f"{engine}: states"
-            account = self.ledger.accounts[engine]
-            assert account.used_bytes == (
-                len(held) * lane.limits.block_bytes + len(states) * lane.limits.state_block_bytes
-            ), f"{engine}: used bytes"
-            assert account.reserved_bytes == sum(
-                lane.limits.reservation_bytes(request) for request in lane.running
-            ), f"{engine}: reserved bytes"
+            num_deadline += lane.num_of_class(RequestClass.DEADLINE)
+            geometry = lane.limits.geometry
+            for request_id, run in lane.running.items():
+                request, holding = run.request, run.holding
+                assert request.request_id == request_id, f"{engine}: {request_id}"
+                num_blocks = len(holding.block_ids)
+                assert num_blocks + holding.num_credits == geometry.blocks_for(
+                    request.max_total_tokens
+                ), f"{engine}: {request_id} holds another amount than it reserved"
+                assert request.num_computed_tokens <= num_blocks * geometry.block_tokens, (
+                    f"{engine}: {request_id} has tokens without blocks"
+                )
+        assert num_deadline == self._deadlines.num_running, "deadline work is miscounted"
 
-    def _expire(self, now_s: float) -> list[Finished]:
-        expired = []
+    # --- deadlines ---------------------------------------------------------------------------
+
+    def _expire(self, now_s: float, ended: list[Finished]) -> None:
+        next_expiry_s = math.inf
         for lane in self._lanes.values():
-            for request in [*lane.queue, *lane.running]:
-                if request.deadline_s is None or request.deadline_s > now_s:
+            everyone = [*lane.queue, *(run.request for run in lane.running.values())]
+            for request in everyone:
+                if request.deadline_s is None:
                     continue
-                where = "while running" if request in lane.running else "in the queue"
+                if request.deadline_s > now_s:
+                    next_expiry_s = min(next_expiry_s, request.deadline_s)
+                    continue
+                where = "while running" if request.request_id in lane.running else "in the queue"
                 error = DeadlineError(
                     f"the deadline passed {where}, {now_s - request.arrival_s:.3f} s after arrival",
                     where=where,
                 )
                 self.abort(request)
-                expired.append(Finished(request, FinishReason.DEADLINE, error))
-        return expired
+                ended.append(Finished(request, FinishReason.DEADLINE, error))
+        self._deadlines.next_expiry_s = next_expiry_s
 
-    def _admit(self, engine: str) -> None:
-        lane = self._lanes[engine]
-        while len(lane.running) < lane.limits.max_num_seqs:
-            request = lane.queue.peek()
-            if request is None:
-                return
-            if not self.ledger.reserve(engine, lane.limits.reservation_bytes(request)):
-                return
-            lane.queue.remove(request)
-            if not lane.running:
-                # An engine that was idle must not spend its saved-up time in one go.
-                busy = [other.device_ms for other in self._lanes.values() if other.running]
-                lane.device_ms = max(lane.device_ms, min(busy, default=lane.device_ms))
-            request.state_block_ids = lane.states.take(lane.limits.state_blocks_per_sequence)
-            self.ledger.take(engine, len(request.state_block_ids) * lane.limits.state_block_bytes)
-            lane.running.append(request)
-
-    def _build_batch(self, engine: str) -> Batch:
-        lane = self._lanes[engine]
-        budget = lane.limits.max_num_batched_tokens
-        # Decodes and forced tokens first: they are short, and somebody waits for each of them.
-        order = [r for r in lane.running if r.num_computed_tokens >= len(r.prompt)]
-        if len(order) < len(lane.running):
-            order += [r for r in lane.running if r.num_computed_tokens < len(r.prompt)]
-        rows = []
-        for request in order:
-            past_len = request.num_computed_tokens
-            count = min(len(request.tokens) - past_len, budget)
-            if count == 0:
+    def _screen(self, waiting: Sequence[Lane], now_s: float, ended: list[Finished]) -> None:
+        """Refuse waiting deadline work that cannot be done in time beside what was admitted."""
+        if now_s < self._deadlines.next_screen_s:
+            return
+        candidates = [
+            request
+            for lane in waiting
+            for request in lane.queue
+            if request.request_class is RequestClass.DEADLINE
+        ]
+        if not candidates:
+            self._deadlines.next_screen_s = math.inf  # until one arrives
+            return
+        self._deadlines.next_screen_s = now_s + _SCREEN_EVERY_S
+        accepted = self._running_demands()
+        for request in sorted(candidates, key=_deadline_s):
+            lane = self._lanes[request.engine]
+            quote = lane.cache.quote(request.tokens, request.max_total_tokens, firm=True)
+            known = len(quote.match.path) * lane.limits.geometry.block_tokens
+            demand = lane.demand_of(
+                request, num_steps=0, known_tokens=known + quote.match.tail_tokens
+            )
+            trial = list(accepted)
+            position = bisect.bisect(trial, demand.deadline_s, key=lambda d: d.deadline_s)
+            trial.insert(position, demand)
+            finish_s = self._finish_times_s(trial, now_s)
+            if slack_ms(trial, finish_s) >= 0.0:
+                accepted = trial
                 continue
-            budget -= count
-            self._take_blocks(lane, request, past_len + count)
-            rows.append(
-                Row(
-                    request_id=request.request_id,
-                    token_ids=request.tokens[past_len : past_len + count],
-                    past_len=past_len,
-                    block_ids=request.block_ids,
-                    state_block_ids=request.state_block_ids,
-                    num_logits=1 if past_len + count == len(request.tokens) else 0,
+            lane.queue.remove(request)
+            lane.figures.num_deadline_refusals += 1
+            ended.append(
+                Finished(
+                    request,
+                    FinishReason.DEADLINE,
+                    _cannot_finish(demand, finish_s[position], now_s),
                 )
             )
-        return Batch(engine, rows)
 
-    def _take_blocks(self, lane: _Lane, request: Request, num_tokens: int) -> None:
-        missing = lane.limits.blocks_for(num_tokens) - len(request.block_ids)
-        if missing > 0:
-            self.ledger.take(request.engine, missing * lane.limits.block_bytes)
-            request.block_ids += lane.blocks.take(missing)
+    def _running_demands(self) -> list[Demand]:
+        """Of admitted deadline work, in order of deadlines."""
+        if not self._deadlines.num_running:
+            return []
+        demands = [
+            lane.demand_of(
+                run.request,
+                num_steps=run.num_steps,
+                known_tokens=run.request.num_computed_tokens,
+            )
+            for lane in self._lanes.values()
+            for run in lane.running.values()
+            if run.request_class is RequestClass.DEADLINE
+        ]
+        demands.sort(key=lambda demand: demand.deadline_s)
+        return demands
 
-    def _free(self, request: Request) -> None:
-        lane = self._lanes[request.engine]
-        self.ledger.release(
-            request.engine,
-            reserved_bytes=lane.limits.reservation_bytes(request),
-            used_bytes=len(request.block_ids) * lane.limits.block_bytes
-            + len(request.state_block_ids) * lane.limits.state_block_bytes,
+    def _finish_times_s(self, demands: Sequence[Demand], now_s: float) -> list[float]:
+        return finish_times_s(
+            demands,
+            {name: lane.cost for name, lane in self._lanes.items()},
+            now_s=now_s,
+            step_bound_ms=self.policy.step_bound_ms,
+            max_step_tokens=min(
+                lane.limits.max_num_batched_tokens for lane in self._lanes.values()
+            ),
         )
-        lane.blocks.give_back(request.block_ids)
-        lane.states.give_back(request.state_block_ids)
 
-    def _drain_estimate_s(self, lane: _Lane) -> float:
+    # --- admission ---------------------------------------------------------------------------
+
+    def _admit_in_order(self, waiting: list[Lane], now_s: float) -> None:
+        """Admit what fits, most urgent heads first; see `Policy.aging_s` for who must wait."""
+        for lane in waiting:
+            lane.queue.lift(now_s)
+        if len(waiting) > 1:
+            waiting.sort(key=_head_urgency)
+        is_claimed = False
+        for lane in waiting:
+            while len(lane.running) < lane.limits.max_num_seqs:
+                request = lane.queue.peek()
+                if request is None:
+                    break
+                request_class = lane.queue.head_class()
+                if self._admit(lane, request, request_class, now_s, only_in_min=is_claimed):
+                    continue
+                waited_s = now_s - request.arrival_s
+                if request_class is RequestClass.DEADLINE or waited_s >= self.policy.aging_s:
+                    is_claimed = True
+                break
+
+    def _admit(
+        self,
+        lane: Lane,
+        request: Request,
+        request_class: RequestClass,
+        now_s: float,
+        *,
+        only_in_min: bool,
+    ) -> bool:
+        firm = request_class is not RequestClass.BATCH
+        account = self.ledger.accounts[lane.engine]
+        while True:
+            quote = lane.cache.quote(request.tokens, request.max_total_tokens, firm=firm)
+            if only_in_min and account.firm_bytes + quote.num_bytes > account.min_bytes:
+                return False
+            shortfall = self.ledger.shortfall(
+                lane.engine, quote.num_bytes, firm_bytes=quote.firm_bytes
+            )
+            if shortfall is None:
+                return False
+            if shortfall.is_zero:
+                break
+            self._preempt(self._victim(lane if shortfall.own_bytes > 0 else None))
+        lane.queue.pop()
+        if not lane.running:
+            # An engine that was idle must not spend its saved-up time in one go.
+            busy = [other.virtual_ms for other in self._lanes.values() if other.running]
+            lane.virtual_ms = max(lane.virtual_ms, min(busy, default=self._turn.virtual_ms))
+        holding, num_computed = lane.cache.admit(quote, firm=firm)
+        if request.num_computed_tokens == 0 and not request.num_generated_tokens:
+            lane.figures.num_prompt_tokens += len(request.prompt)
+            lane.figures.num_prefix_tokens += num_computed
+        request.num_computed_tokens = num_computed
+        self._num_admitted += 1
+        lane.running[request.request_id] = Running(
+            request, holding, self._num_admitted, request_class, now_s
+        )
+        self._deadlines.num_running += request_class is RequestClass.DEADLINE
+        return True
+
+    def _victim(self, lane: Lane | None) -> tuple[Lane, Running]:
+        """The revocable request to give up: of the engine most above its minimum, the newest."""
+        lanes = self._lanes.values() if lane is None else (lane,)
+        revocable = [
+            (self.ledger.accounts[other.engine].above_min_bytes, run.order, other, run)
+            for other in lanes
+            for run in other.running.values()
+            if not run.holding.firm
+        ]
+        assert revocable, "the ledger promised revocable work and there is none"
+        _, _, owner, run = max(revocable, key=lambda entry: entry[:2])
+        return owner, run
+
+    def _preempt(self, victim: tuple[Lane, Running]) -> None:
+        """Send a batch request back to its queue; it keeps its tokens and loses its blocks."""
+        lane, run = victim
+        request = run.request
+        del lane.running[request.request_id]
+        lane.figures.num_preemptions += 1
+        lane.figures.num_recomputed_tokens += request.num_computed_tokens
+        self._free(lane, run)
+        request.num_computed_tokens = 0
+        lane.queue.push_back(request)
+
+    def _keep_to_limit(self) -> None:
+        """Preempt batch work while more is held than the host can spare."""
+        accounts = self.ledger.accounts.values()
+        while sum(a.used_bytes for a in accounts) > self.ledger.limit_bytes and any(
+            a.revocable_bytes for a in accounts
+        ):
+            self._preempt(self._victim(None))
+            self.memory.shrink_to_limit()
+
+    def _free(self, lane: Lane, run: Running) -> None:
+        geometry = lane.limits.geometry
+        run.request.kv_bytes = (
+            len(run.holding.block_ids) * geometry.block_bytes
+            + len(run.holding.state_block_ids) * geometry.state_block_bytes
+        )
+        lane.cache.release(run.holding)
+
+    def _drain_estimate_s(self, lane: Lane) -> float:
         """Rough time until a place in the queue is free: one running request's remainder."""
-        remaining = min((r.max_tokens - r.num_generated_tokens for r in lane.running), default=1)
+        remaining = min(
+            (
+                run.request.max_tokens - run.request.num_generated_tokens
+                for run in lane.running.values()
+            ),
+            default=1,
+        )
         return max(0.05, remaining * max(lane.step_ms, 1.0) / 1000.0)
+
+    # --- the next step -----------------------------------------------------------------------
+
+    def _choose(self, ready: Sequence[Lane], now_s: float) -> tuple[Lane, float]:
+        """Whose step is next, and how long it may be."""
+        bound_ms = self.policy.step_bound_ms
+        lane = self._fair_choice(ready, now_s)
+        if self._deadlines.num_running:
+            demands = self._running_demands()
+            spare_ms = slack_ms(demands, self._finish_times_s(demands, now_s))
+            urgent = self._lanes[demands[0].engine]
+            if lane is not urgent and lane.least_ms() > spare_ms:
+                lane = urgent
+            if lane is urgent:
+                bound_ms = min(bound_ms, lane.deadline_step_ms(bound_ms) + max(spare_ms, 0.0))
+            else:
+                bound_ms = min(bound_ms, spare_ms)
+        if lane is not self._turn.lane:
+            self._turn.lane = lane
+            self._turn.left_ms = self.policy.quantum_ms
+        self._turn.virtual_ms = lane.virtual_ms
+        return lane, bound_ms
+
+    def _fair_choice(self, ready: Sequence[Lane], now_s: float) -> Lane:
+        if len(ready) == 1:
+            return ready[0]
+        standings = [lane.standing(now_s, self.policy.aging_s) for lane in ready]
+        best = min(standings)
+        eligible = [
+            lane for lane, standing in zip(ready, standings, strict=True) if standing is best
+        ]
+        current = self._turn.lane
+        if current in eligible and self._turn.left_ms > 0.0:
+            return current
+        return min(eligible, key=lambda lane: lane.virtual_ms)
+
+
+def _deadline_s(request: Request) -> float:
+    return math.inf if request.deadline_s is None else request.deadline_s
+
+
+def _head_urgency(lane: Lane) -> tuple[int, float]:
+    request = lane.queue.peek()
+    assert request is not None
+    request_class = lane.queue.head_class()
+    if request_class is RequestClass.DEADLINE:
+        return request_class, _deadline_s(request)
+    return request_class, request.arrival_s
+
+
+def _cannot_finish(demand: Demand, finish_s: float, now_s: float) -> DeadlineError:
+    needed_ms = max(0.0, (finish_s - now_s) * 1000.0)
+    available_ms = max(0.0, (demand.deadline_s - now_s) * 1000.0)
+    if needed_ms > available_ms:
+        message = (
+            f"cannot finish before its deadline: needs {needed_ms:.0f} ms, has {available_ms:.0f}"
+        )
+    else:
+        message = "cannot be done without making a call late that was admitted before"
+    return DeadlineError(
+        message,
+        reason="CANNOT_FINISH",
+        needed_ms=f"{needed_ms:.1f}",
+        available_ms=f"{available_ms:.1f}",
+    )

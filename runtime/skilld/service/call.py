@@ -21,6 +21,7 @@ class Call:
         request_class: None for the skill's default.
         max_tokens: a tighter limit than the skill's; None for that.
         seed: of sampling.
+        client: who calls; queues are bounded and shared fairly per client.
         jump_forward: False decodes forced tokens one by one (for measurements).
     """
 
@@ -31,6 +32,7 @@ class Call:
     request_class: RequestClass | None = None
     max_tokens: int | None = None
     seed: int = 0
+    client: str = ""
     jump_forward: bool = True
 
 

@@ -24,6 +24,7 @@ from skilld.core.errors import (
 from skilld.core.request import Request
 from skilld.kvcache import Arena
 from skilld.loop import Accepted, Ended, EngineLoop, Event, Tokens
+from skilld.service.answer_history import AnswerHistory
 from skilld.service.call import Call, Delta, Outcome, Usage
 from skilld.service.status import RefusedEngine
 from skilld.skills.answer import read_answer
@@ -56,6 +57,7 @@ class SkillService:
         self._max_concurrent_calls = max_concurrent_calls
         self._inboxes: dict[str, asyncio.Queue[Event]] = {}
         self._ids = itertools.count(1)
+        self._histories: dict[str, AnswerHistory] = {}
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -171,12 +173,16 @@ class SkillService:
         try:
             values = dict(call.input)
             _validate_input(entry, values)
+            prompt = await _encode(entry, values)
             decoding = entry.decoding(
-                seed=call.seed, max_tokens=call.max_tokens, jump_forward=call.jump_forward
+                prompt=prompt,
+                seed=call.seed,
+                max_tokens=call.max_tokens,
+                jump_forward=call.jump_forward,
             )
-            request = _request(
-                call, entry, await _encode(entry, values), request_id, arrival_s=arrival_s
-            )
+            request = _request(call, entry, prompt, request_id, arrival_s=arrival_s)
+            history = self._histories.setdefault(call.skill, AnswerHistory())
+            request.expected_tokens, request.expected_steps = history.expect(request.max_tokens)
             detokenizer = entry.tokenizer.stream() if streams else None
             self._engine_loop.submit(request, decoding, streams=streams)
             is_submitted = True
@@ -190,6 +196,8 @@ class SkillService:
                             yield Delta(text)
                     case Ended() as event:
                         ended = True
+                        if event.error is None:
+                            history.book(len(event.token_ids), event.num_steps)
                         yield _outcome(entry, decoding, request, event)
         finally:
             # The caller left, or took no interest in the rest: its blocks go back at once.
@@ -256,6 +264,7 @@ def _request(
         request_class=skill.request_class if call.request_class is None else call.request_class,
         arrival_s=arrival_s,
         deadline_s=arrival_s + timeout_s,
+        client=call.client,
     )
 
 
