@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import engine_bench, json_bench, mix_bench, overhead_bench, skill_bench
+from benchmarks import engine_bench, json_bench, mix_bench, overhead_bench, share_bench, skill_bench
 from skilld.core.errors import SkilldError
 
 _INTERRUPTED = 130
@@ -40,6 +40,11 @@ def _parser() -> argparse.ArgumentParser:
             mix_bench,
             "Three resident models and twelve streams: one daemon, three llama.cpp servers, three "
             "openvino-genai pipelines.",
+        ),
+        (
+            "share",
+            share_bench,
+            "One cache budget shared by three engines under bursts, against splitting it up.",
         ),
         (
             "overhead",

@@ -41,6 +41,8 @@ SHAPES = {
     "0.5b": Shape(24, 896, 14, 2, 4864, 151_936),  # Qwen2.5-0.5B
     "135m": Shape(30, 576, 9, 3, 1536, 49_152),  # the sizes of SmolLM2-135M
     "tiny": Shape(8, 192, 6, 2, 512, 3072),  # a nano specialist, for trying the bench out
+    "tiny-kv1": Shape(8, 192, 6, 1, 512, 3072),  # the same with half the cache, and with thrice
+    "tiny-kv6": Shape(8, 192, 6, 6, 512, 3072),
 }
 
 
