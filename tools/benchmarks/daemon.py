@@ -15,12 +15,15 @@ _START_TIMEOUT_S = 60.0
 
 
 @contextmanager
-def daemon(engines: Sequence[Path], *, num_threads: int | None = None) -> Iterator[str]:
+def daemon(
+    engines: Sequence[Path], *, num_threads: int | None = None, config: Path | None = None
+) -> Iterator[str]:
     """A daemon that does not outlive the block; yields its address, a unix socket.
 
     Args:
         engines: their folders.
         num_threads: of a step; None for its default.
+        config: file with other settings than the defaults.
 
     Raises:
         RuntimeError: it did not start, or refused an engine; carries its log.
@@ -31,6 +34,8 @@ def daemon(engines: Sequence[Path], *, num_threads: int | None = None) -> Iterat
         command += ["--socket", str(socket)]
         if num_threads is not None:
             command += ["--num-threads", str(num_threads)]
+        if config is not None:
+            command += ["--config", str(config)]
         with log_path.open("w", encoding="utf-8") as log, child(command, stderr=log) as process:
             address = f"unix:{socket}"
             with SkillClient(address) as client:

@@ -85,6 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window-s", type=float, default=6.0, help="measured in each round")
     parser.add_argument("--num-threads", type=int, default=2, help="CPU threads of each step")
     parser.add_argument(
+        "--config", type=Path, help="configuration file of skilld; its defaults without"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="one short round without tuning, to try it out"
     )
     parser.add_argument(
@@ -110,9 +113,13 @@ def main(options: argparse.Namespace) -> int:
     used = model("0.5b-json", "0.5b", seed=0, work_dir=options.work_dir)
     prepare(console, used, skills={RECORD_SKILL: record_skill()})
     facts = circumstances(sys.argv[1:])
+    if options.config is not None:
+        facts["configuration of skilld"] = " ".join(options.config.read_text("utf-8").split())
     with ExitStack() as stack:
         console.print("starting skilld")
-        address = stack.enter_context(daemon([used.engine], num_threads=options.num_threads))
+        address = stack.enter_context(
+            daemon([used.engine], num_threads=options.num_threads, config=options.config)
+        )
         ours = _skilld(address)
         contenders = {OURS: dict.fromkeys(options.clients, ours)}
         # What an answer of ours is like; also what the peer must be like to be comparable.

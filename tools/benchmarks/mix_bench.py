@@ -84,18 +84,22 @@ class Bench:
         pace: of a window.
         num_threads: CPU threads we and the peers may use.
         llama_dir: folder with the server, or None.
+        config: configuration file of skilld, or None.
     """
 
     models: Sequence[Model]
     pace: Pace
     num_threads: int | None
     llama_dir: Path | None
+    config: Path | None
 
     def skilld(self, seed: int) -> Window:
         """One daemon with all models; every stream has a connection."""
         with ExitStack() as stack:
             engines = [model.engine for model in self.models]
-            address = stack.enter_context(daemon(engines, num_threads=self.num_threads))
+            address = stack.enter_context(
+                daemon(engines, num_threads=self.num_threads, config=self.config)
+            )
             streams = []
             for each, prose in self._prose(seed):
                 for _ in range(_STREAMS):
@@ -153,6 +157,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--window-s", type=float, default=10.0, help="measured in each round")
     parser.add_argument("--num-threads", type=int, default=2, help="CPU threads of each step")
     parser.add_argument(
+        "--config", type=Path, help="configuration file of skilld; its defaults without"
+    )
+    parser.add_argument(
         "--quick", action="store_true", help="one short round of untuned peers, to try it out"
     )
     parser.add_argument(
@@ -183,6 +190,7 @@ def main(options: argparse.Namespace) -> int:
         pace=Pace(options.window_s, patience_s=4.0 if options.quick else 8.0),
         num_threads=options.num_threads,
         llama_dir=options.llama_dir,
+        config=options.config,
     )
     for each in bench.models:
         skills = {each.name: text_skill(each.name, max_tokens=_OUTPUT_TOKENS)}
@@ -192,6 +200,8 @@ def main(options: argparse.Namespace) -> int:
         if not options.no_genai:
             prepare_genai(console, each)
     facts = circumstances(sys.argv[1:])
+    if options.config is not None:
+        facts["configuration of skilld"] = " ".join(options.config.read_text("utf-8").split())
     if bench.llama_dir is not None:
         facts["llama.cpp"] = server_version(bench.llama_dir)
     if not options.no_genai:
