@@ -63,7 +63,7 @@ class Decoding:
         self._jump_forward = jump_forward
         self._min_confidence = min_confidence
         self._sampler = Sampler(params)
-        self._draft: tuple[list[int], list[float]] | None = None
+        self._draft: list[int] | None = None
         self._text = ""
         self.num_forced_tokens = 0
         self.num_tokens = 0
@@ -80,15 +80,7 @@ class Decoding:
         """
         if self._draft is None:
             self._draft = self._guess()
-        return self._draft[0]
-
-    @property
-    def draft_chances(self) -> Sequence[float]:
-        """For each token of `draft` the chance, 0 to 1, that it and all before it are right.
-
-        A caller for whom another token in a row costs much feeds fewer of them.
-        """
-        return self._draft[1] if self.draft and self._draft is not None else ()
+        return self._draft
 
     def start(self) -> list[int]:
         """Tokens every answer begins with; the prompt is computed together with them."""
@@ -192,16 +184,15 @@ class Decoding:
         self._text += self._detokenizer.push(tokens)
         return any(stop in self._text for stop in self._params.stop)
 
-    def _guess(self) -> tuple[list[int], list[float]]:
+    def _guess(self) -> list[int]:
         # One token is chosen after the draft whatever becomes of it, and must find room, too.
         max_tokens = self._params.max_tokens - self.num_tokens - 1
         if self._drafter is None or self.finish_reason is not None or max_tokens <= 0:
-            return [], []
-        tokens, chances = self._drafter.guess(max_tokens)
+            return []
+        tokens = self._drafter.guess(max_tokens)
         if tokens and self._constraint is not None:
-            num_possible = self._constraint.count_possible(tokens)
-            del tokens[num_possible:], chances[num_possible:]
-        return tokens, chances
+            del tokens[self._constraint.count_possible(tokens) :]
+        return tokens
 
     def _move_on(self, tokens: Sequence[int]) -> None:
         self._draft = None

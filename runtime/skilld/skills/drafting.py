@@ -30,7 +30,8 @@ class Drafter:
         memory: of the skill; learns from this answer.
         max_tokens: longest draft.
         min_chance: a draft ends before the token with which the chance that all of it is right
-            falls below this.
+            falls below this. The default is where one more token in a row costs what it saves;
+            that point hardly moves with the size of model or batch.
     """
 
     def __init__(
@@ -53,20 +54,16 @@ class Drafter:
         # _NO_TOKEN for none, and how many tokens before it matched.
         self._copies: list[tuple[int, int]] = []
 
-    def guess(self, max_tokens: int) -> tuple[list[int], list[float]]:
+    def guess(self, max_tokens: int) -> list[int]:
         """Guess what comes next.
 
         Args:
             max_tokens: longest draft now.
-
-        Returns:
-            The tokens, and for each the chance that it and all before it are right.
         """
         prompt, memory = self._prompt, self._memory
         before, last = self._tail[-2:]
         begin, num_matched = self._find()
         draft: list[int] = []
-        chances: list[float] = []
         copies: list[tuple[int, int]] = []
         chance = 1.0
         limit = min(max_tokens, self._max_tokens)
@@ -85,15 +82,14 @@ class Drafter:
             if chance < self._min_chance:
                 break
             draft.append(guess)
-            chances.append(chance)
             before, last = last, guess
             if guess == copied:
                 begin += 1
                 num_matched = min(num_matched + 1, _LONGEST_MATCH)
             else:
                 begin = _NO_TOKEN
-        self._draft, self._copies = draft, copies
-        return draft, chances
+        self._draft, self._copies = list(draft), copies
+        return draft
 
     def accept(self, tokens: Sequence[int]) -> None:
         """Learn from the tokens that did come next."""
