@@ -70,12 +70,14 @@ class EngineConfig(_Record):
         mode: "fast", or "parity" for f32 arithmetic that does not depend on batching.
         max_num_seqs: most sequences of one batch.
         max_num_batched_tokens: most new tokens of one step.
+        max_draft: most guessed tokens of a row that one step verifies; 0 turns guessing off.
     """
 
     num_threads: int = Field(default=0, ge=0)
     mode: Literal["fast", "parity"] = "fast"
     max_num_seqs: int = Field(default=16, ge=1, le=256)
     max_num_batched_tokens: int = Field(default=512, ge=1, le=65536)
+    max_draft: int = Field(default=8, ge=0, le=64)
 
 
 class SchedulerConfig(_Record):

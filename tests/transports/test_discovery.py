@@ -24,7 +24,7 @@ from tests.transports.conftest import (
 )
 
 import skilld
-from skilld.config import GrpcConfig
+from skilld.config import EngineConfig, GrpcConfig
 from skilld.core.manifest import FileEntry, read_manifest, write_manifest
 from skilld.v1 import admin_service_pb2 as admin
 from skilld.v1 import admin_service_pb2_grpc as admin_grpc
@@ -98,7 +98,9 @@ async def test_skill_of_a_refused_engine_says_why_and_the_others_serve(
 
 
 async def test_status_tells_where_memory_and_time_go(open_daemon: OpenDaemon, gate: Gate) -> None:
-    async with open_daemon(before_step=gate, kv_budget_bytes=1 << 20) as daemon:
+    async with open_daemon(
+        before_step=gate, kv_budget_bytes=1 << 20, engine=EngineConfig(max_draft=0)
+    ) as daemon:
         stub = admin_grpc.AdminServiceStub(daemon.channel)
         call = v1.InvokeRequest(skill="echo", input_json='{"text": "abcdef"}')
         stream = daemon.stub.InvokeStream(v1.InvokeStreamRequest(call=call))

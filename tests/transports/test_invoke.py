@@ -70,7 +70,8 @@ async def test_usage_counts_what_happened(daemon: Daemon) -> None:
     assert usage.prompt_tokens == len("echo:abcdef") + 1
     assert usage.output_tokens == 6
     assert usage.forced_tokens == 0
-    assert usage.num_steps == 7  # the prompt gives a, f gives the end
+    # The prompt gives a; bcdef are guessed from the prompt and all of them verified at once.
+    assert usage.num_steps == 2
     # 18 tokens in blocks of 4, each 2 x 4 x 4 bytes.
     assert usage.kv_bytes == 5 * 32
     assert 0 <= usage.queue_ms <= usage.first_token_ms <= usage.total_ms

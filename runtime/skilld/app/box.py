@@ -122,6 +122,7 @@ class Box:
             catalog,
             refused=tuple(refused),
             max_concurrent_calls=config.grpc.max_concurrent_calls,
+            max_draft=config.engine.max_draft,
         )
 
     def start(self) -> None:

@@ -43,6 +43,7 @@ class SkillService:
         catalog: the skills served.
         refused: engines that did not load.
         max_concurrent_calls: calls in flight on this box before new ones are turned away.
+        max_draft: most guessed tokens of a row.
     """
 
     def __init__(
@@ -51,10 +52,12 @@ class SkillService:
         *,
         refused: tuple[RefusedEngine, ...] = (),
         max_concurrent_calls: int = 256,
+        max_draft: int = 8,
     ) -> None:
         self.catalog = catalog
         self.refused = refused
         self._max_concurrent_calls = max_concurrent_calls
+        self._max_draft = max_draft
         self._inboxes: dict[str, asyncio.Queue[Event]] = {}
         self._ids = itertools.count(1)
         self._histories: dict[str, AnswerHistory] = {}
@@ -179,6 +182,7 @@ class SkillService:
                 seed=call.seed,
                 max_tokens=call.max_tokens,
                 jump_forward=call.jump_forward,
+                max_draft=self._max_draft,
             )
             request = _request(call, entry, prompt, request_id, arrival_s=arrival_s)
             history = self._histories.setdefault(call.skill, AnswerHistory())
