@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skilld.app import find_engines
+from skilld.app.box_plan import explain, plan_served
+from skilld.app.host_memory import HostMemory
 from skilld.config import Config, default_socket_path
 from skilld.core.errors import SkilldError
 from skilld.core.manifest import read_manifest, verify_files
@@ -42,7 +44,10 @@ def examine(engines: Iterable[Path]) -> list[Check]:
             paths += find_engines([path])
         except SkilldError as error:
             checks.append(Check(str(path), is_ok=False, found=error.message))
-    return checks + [_engine(path) for path in paths]
+    checks += [_engine(path) for path in paths]
+    if paths:
+        checks.append(_fit(paths))
+    return checks
 
 
 def _guarded(check: Callable[[], Check]) -> Check:
@@ -72,16 +77,28 @@ def _cpu() -> Check:
 
 
 def _memory() -> Check:
-    fields = dict(
-        line.split(":", 1) for line in Path("/proc/meminfo").read_text("utf-8").splitlines()
-    )
-    available = int(fields["MemAvailable"].split()[0]) * 1024
+    host = HostMemory()
+    available, limit = host.read().available_bytes, host.limit_bytes
+    if available is None or limit is None:
+        return Check("memory", is_ok=True, found="this kernel does not tell")
     budget = Config().memory.kv_budget_bytes
     return Check(
         "memory",
         is_ok=available > budget,
-        found=f"{available >> 20} MiB available; the default KV budget is {budget >> 20} MiB",
+        found=f"{limit >> 20} MiB for this process, {available >> 20} MiB available; the default "
+        f"KV budget is {budget >> 20} MiB",
     )
+
+
+def _fit(engines: Iterable[Path]) -> Check:
+    plan = plan_served(Config(engines=tuple(engines)), HostMemory())
+    if plan is None:
+        return Check("fit", is_ok=True, found="this kernel does not tell how much memory there is")
+    found = (
+        f"all of them together need {plan.needed_bytes >> 20} MiB of "
+        f"{plan.total_bytes >> 20} MiB; `skilld plan` says more"
+    )
+    return Check("fit", is_ok=plan.fits, found=found if plan.fits else explain(plan))
 
 
 def _openvino() -> Check:

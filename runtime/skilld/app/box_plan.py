@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterable
 from pathlib import Path
 
 from skilld.app.box import MIN_PINNED_TOKENS, find_engines
@@ -37,30 +37,39 @@ def plan_box(config: Config, *, total_bytes: int, kv_budget_bytes: int | None = 
     return plan_memory(needs, total_bytes=total_bytes, kv_budget_bytes=kv_budget_bytes)
 
 
-def check_fits(config: Config, host: HostMemory) -> None:
-    """Refuse to serve engines that this machine has no room for.
+def plan_served(config: Config, host: HostMemory) -> MemoryPlan | None:
+    """What `serve` would need here; None when nobody knows how much memory there is.
 
     Engines that cannot be read are not counted: they are refused one by one when they load.
 
     Raises:
-        ArtefactError: reason DOES_NOT_FIT; names the sums and the way out.
+        ArtefactError: a folder holds no engine.
     """
     total_bytes = total_bytes_of(config, host)
     if total_bytes is None:
-        return
-    paths = find_engines(config.engines)
-    needs = {need.engine: need for need in _readable_needs(paths, config)}
-    plan = plan_memory(
+        return None
+    needs: dict[str, EngineNeed] = {}
+    for path in find_engines(config.engines):
+        with contextlib.suppress(ArtefactError):
+            need = _need_of(read_manifest(path), config, skills=())
+            needs.setdefault(need.engine, need)  # of two with one name, the second is refused
+    return plan_memory(
         list(needs.values()),
         total_bytes=total_bytes,
         kv_budget_bytes=config.memory.kv_budget_bytes,
     )
-    if not plan.fits:
-        raise ArtefactError(
-            explain(plan),
-            path=Path(os.path.commonpath([path.absolute() for path in paths])),
-            reason="DOES_NOT_FIT",
-        )
+
+
+def check_fits(config: Config, host: HostMemory) -> None:
+    """Refuse to serve engines that this machine has no room for.
+
+    Raises:
+        ArtefactError: reason DOES_NOT_FIT; names the sums and the way out.
+    """
+    plan = plan_served(config, host)
+    if plan is not None and not plan.fits:
+        folder = Path(os.path.commonpath([path.absolute() for path in config.engines]))
+        raise ArtefactError(explain(plan), path=folder, reason="DOES_NOT_FIT")
 
 
 def total_bytes_of(config: Config, host: HostMemory) -> int | None:
@@ -77,27 +86,20 @@ def explain(plan: MemoryPlan) -> str:
     weights_bytes = sum(engine.need.weights_bytes for engine in plan.engines)
     workspace_bytes = sum(engine.need.workspace_bytes for engine in plan.engines)
     kv_bytes = plan.needed_bytes - plan.process_bytes - weights_bytes - workspace_bytes
-    engines = f"{len(plan.engines)} engine{'' if len(plan.engines) == 1 else 's'}"
+    is_one = len(plan.engines) == 1
+    engines = "1 engine" if is_one else f"{len(plan.engines)} engines"
     if plan.needed_bytes > plan.total_bytes:
         problem = (
-            f"{engines} need {amount(plan.needed_bytes)} (process {amount(plan.process_bytes)}, "
+            f"{engines} need{'s' if is_one else ''} {amount(plan.needed_bytes)} (process {amount(plan.process_bytes)}, "
             f"weights {amount(weights_bytes)}, workspace {amount(workspace_bytes)}, "
             f"KV cache {amount(kv_bytes)}) of {amount(plan.total_bytes)}"
         )
     else:
         problem = (
-            f"{engines} are guaranteed {amount(plan.kv_min_bytes)} of KV cache, the budget is "
+            f"{engines} {'is' if is_one else 'are'} guaranteed {amount(plan.kv_min_bytes)} of KV cache, the budget is "
             f"{amount(plan.kv_budget_bytes)}"
         )
     return f"{problem}: {plan.advice}" if plan.advice else problem
-
-
-def _readable_needs(paths: Iterable[Path], config: Config) -> Iterable[EngineNeed]:
-    for path in paths:
-        try:
-            yield _need_of(read_manifest(path), config, skills=())
-        except ArtefactError:
-            continue
 
 
 def _need_of(

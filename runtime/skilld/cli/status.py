@@ -38,8 +38,9 @@ def ps_command(options: argparse.Namespace) -> int:
     out.print(*_box_lines(status), sep="\n", highlight=False)
     table = Table("engine")
     table.add_column("KV bytes", no_wrap=True)
-    for column in ("running\nqueue", "batch", "ms/step", "tokens/s", "calls"):
-        table.add_column(column, justify="right")
+    table.add_column("running\nqueued\nbatch", justify="right", no_wrap=True)
+    table.add_column("ms/step\ntokens/s", justify="right", no_wrap=True)
+    table.add_column("calls", justify="right", no_wrap=True)
     for engine in status.engines:
         amounts = {
             "min": engine.kv_min_bytes,
@@ -58,10 +59,8 @@ def ps_command(options: argparse.Namespace) -> int:
             f"{engine.name} {engine.version}\n[dim]{engine.precision} {engine.digest[:12]}[/]\n"
             + "\n".join(f"  {skill}" for skill in engine.skills),
             "\n".join(f"{name:<8} {size(amount):>9}" for name, amount in amounts.items()),
-            f"{engine.running}\n{engine.waiting}",
-            f"{engine.mean_batch:.1f}",
-            f"{engine.step_ms:.2f}",
-            f"{engine.tokens_per_s:.0f}",
+            f"{engine.running}\n{engine.waiting}\n{engine.mean_batch:.1f}",
+            f"{engine.step_ms:.2f}\n{engine.tokens_per_s:.0f}",
             "\n".join(f"{count} {how}" for how, count in sorted(calls.items())),
         )
     out.print(table)
@@ -112,7 +111,7 @@ def top_view(status: StatusMessage, before: StatusMessage | None = None) -> Grou
     device_ms = {e.name: e.device_ms - earlier_ms.get(e.name, 0.0) for e in status.engines}
     all_ms = sum(device_ms.values())
     table = Table(box=None, padding=(0, 2, 1, 0), header_style="dim")
-    table.add_column("engine")
+    table.add_column("engine", overflow="fold", min_width=8)
     table.add_column("KV cache", no_wrap=True)
     for column in (
         "running\nqueued\nbatch",
@@ -124,7 +123,7 @@ def top_view(status: StatusMessage, before: StatusMessage | None = None) -> Grou
     for engine in status.engines:
         kv = engine.kv
         amounts = (
-            f"used {size(kv.used_bytes)} + {size(kv.cached_bytes)} cached\n"
+            f"{size(kv.used_bytes)} + {size(kv.cached_bytes)} cached\n"
             f"min {size(engine.kv_min_bytes)}, max {size(kv.budget_bytes)}"
         )
         table.add_row(
@@ -141,8 +140,8 @@ def top_view(status: StatusMessage, before: StatusMessage | None = None) -> Grou
         )
     legend = Text.assemble(*((f"{cell} {name}  ", colour) for name, colour, cell in _BAR))
     legend.append(
-        "of the budget\nprefix: of prompt tokens, those found in the cache; drafts: of guessed "
-        "tokens, the right ones\nrefused, missed: deadlines; device: share of its time",
+        "of the budget\nprefix: prompt tokens found in the cache; drafts: guesses that were right\n"
+        "refused, missed: deadlines; device: share of its time",
         "dim",
     )
     return Group(*_box_lines(status), table, legend)
@@ -160,8 +159,8 @@ def _box_lines(status: StatusMessage) -> Iterable[Text]:
     if status.kv_limit_bytes < kv.budget_bytes:
         line.append(f", {size(status.kv_limit_bytes)} while memory is short", "bold red")
     line.append(
-        f"; reserved {size(kv.reserved_bytes)} ({size(kv.firm_bytes)} firm); "
-        f"ledger {size(kv.used_bytes + kv.cached_bytes)}, resident {size(kv.resident_bytes)}"
+        f", reserved {size(kv.reserved_bytes)} ({size(kv.firm_bytes)} firm),\n"
+        f"  ledger {size(kv.used_bytes + kv.cached_bytes)}, resident {size(kv.resident_bytes)}"
     )
     yield line
 

@@ -7,7 +7,7 @@ Bytes that are resident once an engine serves:
   as there is room, and the embedding is read from them. Where the manifest has measurements and
   the engine was seen to hold less, that counts.
 - workspace: what the process that measured the engine held beyond its own base, these weights and
-  its cache; by shape where nothing was measured. Plus what a full batch of calls adds, and the
+  its cache; by shape where nothing was measured. Plus what steps of many sizes add, and the
   tokenizer with its masks, which a measuring process does not load.
 
 The constants were measured on x86-64 Linux with Python 3.11 and OpenVINO 2026.4.1. Pure.
@@ -34,8 +34,11 @@ _LAYER_BYTES: Final = 1 * _MIB
 _ACTIVATIONS_PER_TOKEN: Final = 16  # f32 vectors of the hidden size
 _LOGITS_COPIES: Final = 2
 _MEASURED_STEP_TOKENS: Final = 512
-# A full batch of calls on top of what measuring saw: masks, rows of several tokens, fragments.
-_FULL_BATCH_BYTES: Final = 20 * _MIB
+# The runtime keeps kernels for every number of tokens a step ever had, the same 1.6 MiB for 5 M
+# and for 135 M parameters, and measuring sees few numbers. Small calls bring about a hundred
+# within minutes, and few more later.
+_STEP_SIZE_BYTES: Final = int(1.6 * _MIB)
+_NUM_STEP_SIZES: Final = 100
 # `tokenizers` and llguidance together, per byte of tokenizer.json (151,000 words: 13 MB, 205 MB).
 _TOKENIZER_FACTOR: Final = 16
 
@@ -147,7 +150,8 @@ def need_of(
     need = EngineNeed(
         engine=manifest.name,
         weights_bytes=weights_bytes,
-        workspace_bytes=workspace_bytes + _FULL_BATCH_BYTES,
+        workspace_bytes=workspace_bytes
+        + _STEP_SIZE_BYTES * min(_NUM_STEP_SIZES, config.max_num_batched_tokens),
         is_measured=manifest.measurements is not None,
         block_tokens=cache.block_tokens,
         block_bytes=cache.block_tokens * token_bytes,

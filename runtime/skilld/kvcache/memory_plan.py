@@ -14,9 +14,9 @@ from typing import Final
 from skilld.kvcache.engine_need import EngineNeed, SkillNeed
 from skilld.kvcache.kv_memory import MAX_PINNED_SHARE
 
-# A daemon that served 16 callers at once, less what its engines own: interpreter, OpenVINO with
-# its CPU plugin, gRPC, thread stacks, and what malloc does not give back. Measured on x86-64
-# Linux, Python 3.11, OpenVINO 2026.4.1, two cores: 212 MiB with one engine, 309 MiB with three.
+# A daemon under load, less what its engines own: interpreter, OpenVINO with its CPU plugin, gRPC,
+# thread stacks, and what malloc does not give back. Measured on x86-64 Linux, two cores, Python
+# 3.11, OpenVINO 2026.4.1.
 PROCESS_BYTES: Final = 160 << 20
 _LOWER_GUARANTEES_TOKENS: Final = (512, 256, 128)
 
