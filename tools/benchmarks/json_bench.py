@@ -135,7 +135,7 @@ def main(options: argparse.Namespace) -> int:
     if options.json is not None:
         content = [
             {
-                f"{name}, {clients} clients": window.to_json()
+                f"{name}, {_clients(clients)}": window.to_json()
                 for (name, clients), window in r.items()
             }
             for r in rounds
@@ -171,14 +171,14 @@ def _peers(
         rates = {}
         for setting, port in ports.items():
             if len(ports) > 1:
-                console.print(f"tuning for {clients} clients: {setting}")
+                console.print(f"tuning for {_clients(clients)}: {setting}")
                 window = _llama(port, ways[PLAIN]).measure(clients, _TUNING_PACE, seed=0)
                 rates[setting] = window.per_s()
             else:
                 rates[setting] = 0.0
         best = max(rates, key=rates.__getitem__)
         tried = "; ".join(f"{setting}: {rate:.2f} answers/s" for setting, rate in rates.items())
-        facts[f"{SERVER} for {clients} clients"] = str(best) if options.quick else tried
+        facts[f"{SERVER} for {_clients(clients)}"] = str(best) if options.quick else tried
         for name, way in ways.items():
             peers[name][clients] = _llama(ports[best], way)
     return peers
@@ -197,7 +197,7 @@ def _run_rounds(
             windows: dict[tuple[str, int], Window] = {}
             for place, case in enumerate(cases if number % 2 == 0 else reversed(cases)):
                 name, clients = case
-                say(f"round {number + 1} of {options.rounds}: {name}, {clients} clients")
+                say(f"round {number + 1} of {options.rounds}: {name}, {_clients(clients)}")
                 seed = 10_000 * (number + 1) + 100 * place
                 windows[case] = contenders[name][clients].measure(clients, pace, seed=seed)
                 done()
@@ -246,6 +246,10 @@ def _llama(port: int, way: dict[str, Any]) -> Contender:
         return ask
 
     return Contender(connect)
+
+
+def _clients(number: int) -> str:
+    return "1 client" if number == 1 else f"{number} clients"
 
 
 def _request(text: str) -> dict[str, Any]:

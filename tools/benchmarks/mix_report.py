@@ -193,7 +193,7 @@ def _plot(path: Path, results: Results) -> None:
         rates.bar(names, values, bottom=bottom, label=model)
         bottom = [a + b for a, b in zip(bottom, values, strict=True)]
     rates.set_ylabel("requests/s, median of rounds")
-    rates.legend(frameon=False)
+    rates.legend(frameon=False, loc="upper right")
     for name in names:
         latencies = sorted(results.latencies_ms(name))
         shares = [(index + 1) / len(latencies) for index in range(len(latencies))]
@@ -201,6 +201,7 @@ def _plot(path: Path, results: Results) -> None:
     times.set_xlabel("latency of a request, s")
     times.set_ylabel("share of requests answered within")
     times.set_ylim(0, 1)
+    times.set_xlim(left=0)
     times.legend(frameon=False)
     for panel in (rates, times):
         panel.spines[["top", "right"]].set_visible(False)
