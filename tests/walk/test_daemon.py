@@ -115,7 +115,10 @@ def test_every_client_command_works_and_json_is_json(steady: Daemon) -> None:
     assert len(json.loads(piped.stdout)) == 300
     status = json.loads(skilld("ps", "--json", *where).stdout)
     assert int(status["engines"][0]["ended"]["stop"]) >= 2
-    assert status["kv"]["used_bytes"] == status["kv"]["resident_bytes"] == "0"
+    kv = {name: int(num_bytes) for name, num_bytes in status["kv"].items()}
+    assert kv["used_bytes"] == kv["reserved_bytes"] == 0
+    # Blocks are smaller than pages here: each may keep one page per cache tensor.
+    assert 0 < kv["cached_bytes"] <= kv["resident_bytes"]
 
 
 @pytest.mark.parametrize(
@@ -222,12 +225,26 @@ def test_a_damaged_engine_is_refused_and_the_others_are_served(
     assert engine.path.endswith("bad")
 
 
-def test_a_budget_too_small_for_all_refuses_the_engine_that_does_not_fit(
-    serve: Callable[..., Daemon], copy_engine: CopyEngine, tmp_path: Path
+def test_a_set_that_does_not_fit_is_refused_with_the_way_out(
+    copy_engine: CopyEngine, tmp_path: Path
 ) -> None:
     copy_engine(tmp_path / "engines", "first")
     copy_engine(tmp_path / "engines", "second")
-    daemon = serve(tmp_path / "engines", "--kv-budget", "300KiB")
-    status = daemon.client.status()
-    assert [engine.name for engine in status.engines] == ["first"]
-    assert [engine.reason for engine in status.refused] == ["DOES_NOT_FIT"]
+    socket = ("--socket", tmp_path / "run" / "skilld.sock")
+    refused = skilld("serve", tmp_path / "engines", "--kv-budget", "300KiB", *socket)
+    assert refused.returncode == 3
+    said = " ".join(refused.stderr.split())
+    assert "DOES_NOT_FIT" in said
+    assert "2 engines are guaranteed 384 KiB of KV cache, the budget is 300 KiB" in said
+    assert "raise memory.kv_budget_bytes to 384KiB" in said
+
+
+def test_top_and_plan_work_beside_a_daemon(steady: Daemon, tiny_engine: Path) -> None:
+    shown = skilld("top", "--once", "--address", steady.address)
+    assert shown.returncode == 0
+    assert "tiny" in shown.stdout
+    status = json.loads(skilld("top", "--once", "--json", "--address", steady.address).stdout)
+    assert status["kv_limit_bytes"] == status["kv"]["budget_bytes"]
+    assert status["engines"][0]["weight"] == 1.0
+    plan = json.loads(skilld("plan", tiny_engine, "--budget", "2GiB", "--json").stdout)
+    assert plan["kv_min_bytes"] == int(status["engines"][0]["kv_min_bytes"])

@@ -89,16 +89,22 @@ def explain(plan: MemoryPlan) -> str:
     is_one = len(plan.engines) == 1
     engines = "1 engine" if is_one else f"{len(plan.engines)} engines"
     if plan.needed_bytes > plan.total_bytes:
-        problem = (
-            f"{engines} need{'s' if is_one else ''} {amount(plan.needed_bytes)} (process {amount(plan.process_bytes)}, "
-            f"weights {amount(weights_bytes)}, workspace {amount(workspace_bytes)}, "
-            f"KV cache {amount(kv_bytes)}) of {amount(plan.total_bytes)}"
+        parts = ", ".join(
+            f"{name} {amount(num_bytes)}"
+            for name, num_bytes in (
+                ("process", plan.process_bytes),
+                ("weights", weights_bytes),
+                ("workspace", workspace_bytes),
+                ("KV cache", kv_bytes),
+            )
         )
+        verb = "needs" if is_one else "need"
+        needed = f"{engines} {verb} {amount(plan.needed_bytes)} ({parts})"
+        problem = f"{needed} of {amount(plan.total_bytes)}"
     else:
-        problem = (
-            f"{engines} {'is' if is_one else 'are'} guaranteed {amount(plan.kv_min_bytes)} of KV cache, the budget is "
-            f"{amount(plan.kv_budget_bytes)}"
-        )
+        verb = "is" if is_one else "are"
+        guaranteed = f"{engines} {verb} guaranteed {amount(plan.kv_min_bytes)} of KV cache"
+        problem = f"{guaranteed}, the budget is {amount(plan.kv_budget_bytes)}"
     return f"{problem}: {plan.advice}" if plan.advice else problem
 
 
