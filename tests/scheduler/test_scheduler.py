@@ -136,6 +136,22 @@ def test_admission_waits_for_memory_and_goes_on_when_it_returns() -> None:
     assert step(scheduler).rows[0].request_id == second.request_id
 
 
+def test_an_engine_whose_only_call_is_refused_does_not_keep_another_from_admission() -> None:
+    ledger = KvLedger(10_000)
+    scheduler = Scheduler(ledger)
+    for name in ("a", "b"):
+        ledger.open_account(name, min_bytes=0, max_bytes=10_000)
+        scheduler.add_engine(name, limits(), CostModel((1.0, 0.0, 0.0, 0.0), is_fixed=True))
+    hopeless = request(request_class=RequestClass.DEADLINE, deadline_s=0.001)
+    feasible = request(engine="b", request_class=RequestClass.DEADLINE, deadline_s=9.0)
+    scheduler.add(hopeless)
+    scheduler.add(feasible)
+    batch, ended = scheduler.schedule(0.0)
+    assert [finished.request for finished in ended] == [hopeless]
+    assert batch is not None
+    assert [row.request_id for row in batch.rows] == [feasible.request_id]
+
+
 def test_a_class_goes_before_arrival_and_a_deadline_before_both_inside_it() -> None:
     scheduler = scheduler_of(a=limits(max_num_seqs=1))
     batch_work = request(request_class=RequestClass.BATCH)

@@ -236,7 +236,7 @@ class Scheduler:
         waiting = [lane for lane in self._lanes.values() if len(lane.queue)]
         if waiting:
             self._screen(waiting, now_s, ended)
-            self._admit_in_order(waiting, now_s)
+            self._admit_in_order([lane for lane in waiting if len(lane.queue)], now_s)
         if self.ledger.limit_bytes < self.ledger.budget_bytes:
             self._keep_to_limit()
         ready = [lane for lane in self._lanes.values() if lane.running]
