@@ -42,7 +42,7 @@ def finish_times_s(
     costs: Mapping[str, CostModel],
     *,
     now_s: float,
-    step_bound_ms: float,
+    step_bounds_ms: Mapping[str, float],
     max_step_tokens: int = 1 << 20,
 ) -> list[float]:
     """When each request finishes under the plan, on the clock of `now_s`.
@@ -51,7 +51,7 @@ def finish_times_s(
         demands: in order of their deadlines.
         costs: per engine.
         now_s: monotonic time at a step border.
-        step_bound_ms: no step is planned longer, so prefills are cut to it.
+        step_bounds_ms: per engine; no step is planned longer, so prefills are cut to it.
         max_step_tokens: most new tokens of one step.
     """
     finish_s = [0.0] * len(demands)
@@ -81,7 +81,7 @@ def finish_times_s(
             cached_tokens += demand.cached_tokens * left
         prefill_steps = 0
         if prefill_tokens:
-            room_ms = step_bound_ms - cost.bound_ms(len(group), 0, 0)
+            room_ms = step_bounds_ms[urgent.engine] - cost.bound_ms(len(group), 0, 0)
             per_step = min(max(1, cost.max_new_tokens(room_ms, 0)), max_step_tokens)
             prefill_steps = math.ceil(prefill_tokens / per_step)
         elapsed_ms += cost.margin * (

@@ -13,6 +13,7 @@ from skilld.scheduler.feasibility import Demand
 from skilld.scheduler.request_queue import RequestQueue
 
 _EWMA_WEIGHT = 0.1
+_MIN_BOUND_STEPS = 4
 _ROUNDING_MS = 1e-6  # a sum of costs may not equal the cost of the sum to the last bit
 # A shorter piece of a prefill is put off: every row has a cost of its own.
 _MIN_CHUNK_TOKENS = 8
@@ -123,6 +124,13 @@ class Lane:
                 return RequestClass.INTERACTIVE
         return RequestClass.BATCH
 
+    def bound_ms(self, step_bound_ms: float) -> float:
+        """How long a step of this engine may be: a few of its smallest steps at least.
+
+        A prefill cut to less would spend most of its time on what every step costs.
+        """
+        return max(step_bound_ms, _MIN_BOUND_STEPS * self.cost.bound_ms(1, 1, 0))
+
     def least_ms(self) -> float:
         """Of the smallest step that makes progress."""
         cached = min((run.request.num_computed_tokens for run in self.running.values()), default=0)
@@ -137,7 +145,7 @@ class Lane:
                 tokens += len(run.request.tokens) - run.request.num_computed_tokens
                 cached += run.request.num_computed_tokens
         tokens = min(tokens, self.limits.max_num_batched_tokens)
-        return min(self.cost.bound_ms(rows, tokens, cached), step_bound_ms)
+        return min(self.cost.bound_ms(rows, tokens, cached), self.bound_ms(step_bound_ms))
 
     def demand_of(self, request: Request, *, num_steps: int, known_tokens: int) -> Demand:
         """What a request still needs.

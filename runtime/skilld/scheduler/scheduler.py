@@ -40,7 +40,8 @@ class Policy:
     """How device time is dealt out.
 
     Attributes:
-        step_bound_ms: no step is planned longer, so that nobody waits longer for the next one.
+        step_bound_ms: no step is planned longer, so that nobody waits longer for the next one;
+            engines whose smallest step takes more than a quarter of it get four such steps.
         quantum_ms: an engine keeps the device this long before another one of its class gets it.
         aging_s: work that waited this long counts as interactive, and nothing younger may take
             cache memory before it.
@@ -463,7 +464,10 @@ class Scheduler:
             demands,
             {name: lane.cost for name, lane in self._lanes.items()},
             now_s=now_s,
-            step_bound_ms=self.policy.step_bound_ms,
+            step_bounds_ms={
+                name: lane.bound_ms(self.policy.step_bound_ms)
+                for name, lane in self._lanes.items()
+            },
             max_step_tokens=min(
                 lane.limits.max_num_batched_tokens for lane in self._lanes.values()
             ),
@@ -587,16 +591,17 @@ class Scheduler:
 
     def _choose(self, ready: Sequence[Lane], now_s: float) -> tuple[Lane, float]:
         """Whose step is next, and how long it may be."""
-        bound_ms = self.policy.step_bound_ms
         lane = self._fair_choice(ready, now_s)
+        bound_ms = lane.bound_ms(self.policy.step_bound_ms)
         if self._deadlines.num_running:
             demands = self._running_demands()
             spare_ms = slack_ms(demands, self._finish_times_s(demands, now_s))
             urgent = self._lanes[demands[0].engine]
             if lane is not urgent and lane.least_ms() > spare_ms:
                 lane = urgent
+                bound_ms = lane.bound_ms(self.policy.step_bound_ms)
             if lane is urgent:
-                bound_ms = min(bound_ms, lane.deadline_step_ms(bound_ms) + max(spare_ms, 0.0))
+                bound_ms = min(bound_ms, lane.deadline_step_ms(self.policy.step_bound_ms) + max(spare_ms, 0.0))
             else:
                 bound_ms = min(bound_ms, spare_ms)
         if lane is not self._turn.lane:
