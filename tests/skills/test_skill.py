@@ -122,3 +122,20 @@ def test_streamed_text_is_the_text_and_never_half_a_character(tokenizer: Tokeniz
     pieces = [stream.push([token_id]) for token_id in tokenizer.encode_value(text)]
     assert "".join(pieces) == text
     assert not any("\ufffd" in piece for piece in pieces)
+
+
+@pytest.mark.parametrize(
+    ("template", "prefix"),
+    [
+        ("be brief. {lines} now answer", "be brief. "),
+        ("be {{brief}}. {lines}{other}", "be {brief}. "),
+        ("{lines} now answer", ""),
+        ("no value at all", "no value at all"),
+    ],
+)
+def test_a_prefix_ends_before_the_first_value(template: str, prefix: str) -> None:
+    prompt = Prompt(template, fields=["lines", "other"])
+    assert "".join(segment.text for segment in prompt.prefix) == prefix
+    assert not any(segment.is_value for segment in prompt.prefix)
+    rendered = "".join(segment.text for segment in prompt.render({"lines": "x", "other": "y"}))
+    assert rendered.startswith(prefix)

@@ -141,17 +141,7 @@ def _skill_needs(engine_dir: Path, manifest: EngineManifest) -> tuple[SkillNeed,
                 skill=skill.id,
                 max_tokens=skill.decoding.max_tokens,
                 prompt_tokens=max(map(len, prompts), default=None),
-                prefix_tokens=_prefix_tokens(entry),
+                prefix_tokens=len(entry.prefix) if len(entry.prefix) >= MIN_PINNED_TOKENS else 0,
             )
         )
     return tuple(needs)
-
-
-def _prefix_tokens(entry: RegisteredSkill) -> int:
-    """How many tokens come before the first value of the template, if they will be pinned."""
-    fields = entry.skill.input_schema.get("properties", {})
-    segments = entry.prompt.render(dict.fromkeys(fields, ""))
-    if not segments or segments[0].is_value:
-        return 0
-    num_tokens = len(entry.encode(segments[:1]))
-    return num_tokens if num_tokens >= MIN_PINNED_TOKENS else 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -71,8 +70,7 @@ class RegisteredSkill:
     @functools.cached_property
     def prefix(self) -> list[int]:
         """Tokens every prompt of this skill begins with: the template up to its first value."""
-        segments = self.prompt.render({})
-        return self.encode(list(itertools.takewhile(lambda s: not s.is_value, segments)))
+        return self.encode(self.prompt.prefix)
 
     def encode(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of a rendered prompt; values are tokenized apart from the template."""

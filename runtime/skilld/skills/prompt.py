@@ -56,6 +56,17 @@ class Prompt:
         """The template's own pieces of text."""
         return [literal for literal, _ in self._parts if literal]
 
+    @property
+    def prefix(self) -> list[Segment]:
+        """The template up to its first value, with which every prompt begins."""
+        segments = []
+        for literal, field in self._parts:
+            if literal:
+                segments.append(Segment(literal, is_value=False))
+            if field is not None:
+                break
+        return segments
+
     def render(self, values: Mapping[str, Any]) -> list[Segment]:
         """Fill in the fields of one input; an absent optional field becomes empty text."""
         segments = []
