@@ -86,9 +86,9 @@ class EngineCounters:
         self,
         reason: FinishReason,
         *,
-        queue_ms: float = 0.0,
-        first_token_ms: float = 0.0,
-        total_ms: float = 0.0,
+        queue_ms: float,
+        first_token_ms: float,
+        total_ms: float,
     ) -> None:
         """Book the end of a request.
 
