@@ -30,7 +30,7 @@ async def serving(config: Config) -> AsyncIterator[Box]:
             assert entry["running"] == entry["waiting"] == 0
             assert entry["kv_reserved_bytes"] == entry["kv_used_bytes"] == 0
             # Blocks of the tiny model are smaller than a page, and each may keep one.
-                assert (entry["kv_resident_bytes"] > 0) == (entry["kv_cached_bytes"] > 0)
+            assert (entry["kv_resident_bytes"] > 0) == (entry["kv_cached_bytes"] > 0)
         box.engine_loop.call(box.engine_loop.check)
         await box.service.snapshot()
     finally:

@@ -182,7 +182,8 @@ def _measure(
     booked(_ALONE, alone)
     booked(_MANY, lambda: asyncio.run(_call_at_once(address, kind, num_calls, connections=1)))
     booked(
-        _WIDE, lambda: asyncio.run(_call_at_once(address, kind, num_calls, connections=_CONNECTIONS))
+        _WIDE,
+        lambda: asyncio.run(_call_at_once(address, kind, num_calls, connections=_CONNECTIONS)),
     )
 
 

@@ -471,16 +471,16 @@ def _engine_grid(bench: Bench) -> Grid:
     return Grid("The engines, and what their steps cost in the loop", columns, rows)
 
 
-def _goal_grid(
-    found: Sequence[Found], runs: Sequence[RealRun], ample: dict[str, Tally]
-) -> Grid:
+def _goal_grid(found: Sequence[Found], runs: Sequence[RealRun], ample: dict[str, Tally]) -> Grid:
     virtual = {name: _at(found, 0.0, name).rate_per_s for name in _COLOURS}
     real = {name: _real_rate(runs, 0.0, name) for name in _COLOURS}
     rows = []
     for title, rates in (("virtual", virtual), ("real", real)):
         for other, goal in ((_EQUAL, 2.0), (_BEST, 1.3)):
             ratio = _ratio(rates[_OURS], rates[other])
-            rows.append(_goal(f"{title}: ours / {other}, rate", f">= {goal:.2f}", ratio, ratio >= goal))
+            rows.append(
+                _goal(f"{title}: ours / {other}, rate", f">= {goal:.2f}", ratio, ratio >= goal)
+            )
     ours = [f.tally for f in found if f.trial.name == _OURS]
     # Beyond its highest rate a box is overloaded, and still must keep what it promised.
     real_ours = [run.tally for run in runs if run.name == _OURS]
@@ -495,9 +495,13 @@ def _goal_grid(
                 "met" if share <= 0.001 else "missed",
             ]
         )
-    rates = [next(f.rate_per_s for f in found if f.trial.name == n) for n in (_AMPLE_OURS, _AMPLE_SPLIT)]
+    rates = [
+        next(f.rate_per_s for f in found if f.trial.name == n) for n in (_AMPLE_OURS, _AMPLE_SPLIT)
+    ]
     ratio = _ratio(rates[0], rates[1])
-    rows.append(_goal("virtual: shared / split, ample memory, rate", ">= 0.97", ratio, ratio >= 0.97))
+    rows.append(
+        _goal("virtual: shared / split, ample memory, rate", ">= 0.97", ratio, ratio >= 0.97)
+    )
     ratio = _ratio(ample[_AMPLE_SPLIT].percentile_ms(50), ample[_AMPLE_OURS].percentile_ms(50))
     rows.append(_goal("real: split / shared, ample memory, p50", ">= 0.97", ratio, ratio >= 0.97))
     return Grid("Goals, correlation 0", ["figure", "goal", "measured", ""], rows)

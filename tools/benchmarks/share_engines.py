@@ -76,9 +76,7 @@ class ShareEngines:
         kv_bytes: largest budget that will be tried.
     """
 
-    def __init__(
-        self, engine_dirs: Mapping[str, Path], *, num_threads: int, kv_bytes: int
-    ) -> None:
+    def __init__(self, engine_dirs: Mapping[str, Path], *, num_threads: int, kv_bytes: int) -> None:
         self._engines = {
             name: OpenVINOEngine(path, num_threads=num_threads)
             for name, path in engine_dirs.items()

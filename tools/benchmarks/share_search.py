@@ -109,9 +109,7 @@ def _highest(
     bench: Bench, split: Split, effort: Effort, *, seeds: Sequence[int], low: float
 ) -> float:
     return highest_rate(
-        lambda rate: _is_in_time(
-            _tally(bench, split, rate, effort, seeds=seeds, to_the_end=False)
-        ),
+        lambda rate: _is_in_time(_tally(bench, split, rate, effort, seeds=seeds, to_the_end=False)),
         low=low,
         high=_MAX_RATE_PER_S,
         precision=effort.precision,
