@@ -71,7 +71,7 @@ async def test_recurrent_state_is_booked_and_batched_like_any_block(tiny_hybrid:
 
 
 async def test_jump_forward_changes_no_answer_and_saves_steps(tiny_engine: Path) -> None:
-    async with serving(parity(tiny_engine)) as box:
+    async with serving(parity(tiny_engine, max_draft=0)) as box:
         for value in INPUTS[:8]:
             jumped = await box.service.invoke(Call("pick", value))
             walked = await box.service.invoke(Call("pick", value, jump_forward=False))
