@@ -128,7 +128,7 @@ def main(options: argparse.Namespace) -> int:
         ):
             _check_answers(address)
             for number in range(rounds):
-                names = list(_KINDS) if number % 2 == 0 else list(reversed(_KINDS))
+                names = list(_KINDS) if number % 2 == 0 else list(_KINDS)[::-1]
                 for name in names:
                     say(f"round {number + 1} of {rounds}: {name}")
                     _measure(address, process, _KINDS[name], results[name], num_calls=calls)
@@ -157,7 +157,7 @@ def _check_answers(address: str) -> None:
     """The script must be what comes out, or the figures would be of something else."""
     with _channel(address) as channel:
         for name, wanted in ((_TEXT, '"drive"'), (_JSON, JSON_ANSWER)):
-            method = channel.unary_unary(_KINDS[name].method)
+            method: Any = channel.unary_unary(_KINDS[name].method)
             answer = v1.InvokeResponse.FromString(method(_KINDS[name].request)).output_json
             if answer != wanted:
                 raise RuntimeError(f"{name}: the daemon answered {answer}, not {wanted}")
@@ -191,7 +191,7 @@ def _call_in_turn(address: str, kind: Kind, num_calls: int) -> list[float]:
     """Milliseconds of each call, from a blocking client."""
     latencies_ms = []
     with _channel(address) as channel:
-        method = channel.unary_unary(kind.method)
+        method: Any = channel.unary_unary(kind.method)
         for _ in range(num_calls):
             started_s = time.perf_counter()
             method(kind.request)
@@ -211,7 +211,7 @@ async def _call_at_once(address: str, kind: Kind, num_calls: int, *, connections
             await method(kind.request)
 
     try:
-        methods = [channel.unary_unary(kind.method) for channel in channels]
+        methods: list[Any] = [channel.unary_unary(kind.method) for channel in channels]
         await asyncio.gather(*(method(kind.request) for method in methods))  # connects
         started_s = time.perf_counter()
         await asyncio.gather(
