@@ -3,8 +3,10 @@
     t = a + b * rows + c * new_tokens + d * cached_tokens        milliseconds, all terms >= 0
 
 Least squares over recent steps: the normal equations are kept with exponential forgetting and
-solved every few steps by coordinate descent, which keeps the terms non-negative. A margin
-follows the 95th percentile of measured over predicted, so that `bound_ms` is rarely exceeded.
+solved every few steps by coordinate descent, which keeps the terms non-negative. A step that took
+far longer than expected (somebody else had the cores) counts as one that took a few times as long.
+A margin follows the 95th percentile of measured over predicted, so that `bound_ms` is rarely
+exceeded.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ _SWEEPS = 24
 _QUANTILE = 0.95
 _MARGIN_RATE = 0.02
 _MAX_MARGIN = 2.0
+_MAX_SURPRISE = 3.0
 # The features in natural size, so that one ridge serves all four; it holds a term where the
 # steps so far say nothing about it.
 _SCALE = (1.0, 8.0, 64.0, 1024.0)
@@ -86,6 +89,8 @@ class CostModel:
             self.margin = min(self.margin * (1.0 + _MARGIN_RATE * _QUANTILE), _MAX_MARGIN)
         else:
             self.margin = max(self.margin * (1.0 - _MARGIN_RATE * (1.0 - _QUANTILE)), 1.0)
+        if self._num_steps >= _STEPS_PER_FIT:
+            step_ms = min(step_ms, _MAX_SURPRISE * expected)
         # Weighted by one over the square of the expectation: relative errors count alike, and a
         # rare long prefill does not drown a thousand decodes.
         weight = 1.0 / max(expected, 1e-3) ** 2

@@ -17,8 +17,6 @@ _MIN_BOUND_STEPS = 4
 _ROUNDING_MS = 1e-6  # a sum of costs may not equal the cost of the sum to the last bit
 # A shorter piece of a prefill is put off: every row has a cost of its own.
 _MIN_CHUNK_TOKENS = 8
-# Guesses are tried now and then although they do not seem to pay, to notice when they would.
-_STEPS_BETWEEN_TRIALS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +108,6 @@ class Lane:
     planned: tuple[int, int, int] = (0, 0, 0)
     figures: LaneFigures = field(default_factory=LaneFigures)
     _is_short: bool = False  # somebody was left out of the last batch
-    _acceptance: float = 0.5
-    _steps_to_trial: int = 0
 
     def num_of_class(self, request_class: RequestClass) -> int:
         """Admitted requests that count as this class."""
@@ -179,7 +175,6 @@ class Lane:
         cost = self.cost
         left_ms = limit_ms - cost.margin * cost.step_ms + _ROUNDING_MS
         left_tokens = self.limits.max_num_batched_tokens
-        with_drafts = self._drafts_pay()
         rows: list[Row] = []
         num_new = num_cached = 0
         self._is_short = False
@@ -187,7 +182,7 @@ class Lane:
             request = run.request
             past_len = request.num_computed_tokens
             pending = len(request.tokens) - past_len
-            draft = run.draft if with_drafts else ()
+            draft = run.draft
             count = pending + len(draft)
             row_ms = cost.row_bound_ms(count, past_len)
             if row_ms > left_ms or count > left_tokens:
@@ -230,24 +225,9 @@ class Lane:
         self.cache.recompute_ms = self.cost.token_ms * self.limits.geometry.block_tokens
 
     def book_draft(self, num_draft: int, num_accepted: int) -> None:
-        """Learn how many of the guessed tokens of a row were right."""
+        """Count how many of the guessed tokens of a row were right."""
         self.figures.num_draft_tokens += num_draft
         self.figures.num_accepted_tokens += num_accepted
-        self._acceptance += _EWMA_WEIGHT * (num_accepted / num_draft - self._acceptance)
-
-    def _drafts_pay(self) -> bool:
-        """Whether a guessed token costs less than the step time it saves on average."""
-        if not any(run.draft for run in self.running.values()):
-            return False
-        cost = self.cost
-        saved_ms = cost.row_ms + cost.token_ms + cost.step_ms / len(self.running)
-        if self._acceptance * saved_ms >= cost.token_ms:
-            return True
-        self._steps_to_trial -= 1
-        if self._steps_to_trial > 0:
-            return False
-        self._steps_to_trial = _STEPS_BETWEEN_TRIALS
-        return True
 
     def _in_order(self) -> Iterable[Running]:
         runs = self.running.values()

@@ -465,8 +465,7 @@ class Scheduler:
             {name: lane.cost for name, lane in self._lanes.items()},
             now_s=now_s,
             step_bounds_ms={
-                name: lane.bound_ms(self.policy.step_bound_ms)
-                for name, lane in self._lanes.items()
+                name: lane.bound_ms(self.policy.step_bound_ms) for name, lane in self._lanes.items()
             },
             max_step_tokens=min(
                 lane.limits.max_num_batched_tokens for lane in self._lanes.values()
@@ -601,7 +600,9 @@ class Scheduler:
                 lane = urgent
                 bound_ms = lane.bound_ms(self.policy.step_bound_ms)
             if lane is urgent:
-                bound_ms = min(bound_ms, lane.deadline_step_ms(self.policy.step_bound_ms) + max(spare_ms, 0.0))
+                bound_ms = min(
+                    bound_ms, lane.deadline_step_ms(self.policy.step_bound_ms) + max(spare_ms, 0.0)
+                )
             else:
                 bound_ms = min(bound_ms, spare_ms)
         if lane is not self._turn.lane:
