@@ -190,7 +190,7 @@ class EngineLoop:
             self._end(
                 self._running[request.request_id],
                 FinishReason.ERROR,
-                UnavailableError(f"engine {name!r} was unloaded", reason="ENGINE_UNLOADED"),
+                _unloaded(name),
             )
         self._scheduler.remove_engine(name)
         self._residents.pop(name).engine.close()
@@ -410,6 +410,8 @@ class EngineLoop:
         request = entry.request
         self._running[request.request_id] = entry
         try:
+            if request.engine not in self._residents:
+                raise _unloaded(request.engine)
             forced = entry.chooser.start()
             if entry.chooser.finish_reason is not None:  # the schema admits one answer only
                 request.tokens += forced
@@ -449,12 +451,13 @@ class EngineLoop:
             num_steps=entry.num_steps,
             kv_bytes=request.kv_bytes,
         )
-        self._residents[request.engine].counters.book_end(
-            reason,
-            queue_ms=ended.queue_ms,
-            first_token_ms=ended.first_token_ms,
-            total_ms=ended.total_ms,
-        )
+        if resident := self._residents.get(request.engine):
+            resident.counters.book_end(
+                reason,
+                queue_ms=ended.queue_ms,
+                first_token_ms=ended.first_token_ms,
+                total_ms=ended.total_ms,
+            )
         self._events.append(ended)
 
     def _flush(self) -> None:
@@ -467,6 +470,10 @@ class EngineLoop:
         for request_id in list(self._running):
             self._abort(request_id)
         self._flush()
+
+
+def _unloaded(engine: str) -> UnavailableError:
+    return UnavailableError(f"engine {engine!r} was unloaded", reason="ENGINE_UNLOADED")
 
 
 def _since_ms(start_s: float, end_s: float) -> float:

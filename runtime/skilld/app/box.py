@@ -158,6 +158,7 @@ class Box:
                     figures=figures[resident.manifest.name],
                 )
                 for resident in self.residents
+                if resident.manifest.name in figures  # it may have come or gone meanwhile
             ),
         )
 

@@ -10,7 +10,7 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
 from skilld.core.errors import (
@@ -111,16 +111,16 @@ class SkillService:
         """Figures of every engine, cache residency as the operating system sees it included."""
         assert self._engine_loop is not None
         engine_loop = self._engine_loop
-        answer: asyncio.Future[list[dict[str, Any]]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[tuple[list[dict[str, Any]], Mapping[str, tuple[Arena, ...]]]]
+        answer = asyncio.get_running_loop().create_future()
 
         def read() -> None:
             assert self._event_loop is not None
-            figures = engine_loop.snapshot()
-            self._event_loop.call_soon_threadsafe(answer.set_result, figures)
+            state = engine_loop.snapshot(), engine_loop.arenas()
+            self._event_loop.call_soon_threadsafe(answer.set_result, state)
 
         engine_loop.call(read)
-        figures = await answer
-        arenas = engine_loop.arenas()
+        figures, arenas = await answer
         for entry in figures:
             entry["kv_resident_bytes"] = await asyncio.to_thread(
                 _resident_bytes, arenas[entry["engine"]]

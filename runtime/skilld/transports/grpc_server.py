@@ -37,8 +37,25 @@ _SPARE_RPCS = 64
 # What clients accept unless told otherwise; lists of skills may be longer than a request.
 _MIN_SEND_BYTES = 4 << 20
 
+CLIENT_KEY = "skilld-client"  # metadata by which a caller names itself
+
 Context = grpc.aio.ServicerContext[Any, Any]  # Any: the message types, which differ per method
 StatusFn = Callable[[], Awaitable[BoxStatus]]
+
+
+def _client_of(context: Context) -> str:
+    """Who calls: what a client certificate says, else what the caller says, else its address.
+
+    All processes on the unix socket have one address, so those that should not share a queue
+    name themselves.
+    """
+    identities = context.peer_identities()
+    if identities:
+        return b",".join(identities).decode(errors="replace")
+    for key, value in context.invocation_metadata() or ():
+        if key == CLIENT_KEY:
+            return str(value)
+    return str(context.peer())
 
 
 class SkillServicer(v1_grpc.SkillServiceServicer):
@@ -76,9 +93,11 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
     async def Invoke(self, request: v1.InvokeRequest, context: Context) -> v1.InvokeResponse:
         """One call. A caller who leaves cancels this coroutine, and with it the call."""
         try:
-            call = wire.call_of(request, time_remaining_s=context.time_remaining())
-            outcome = await self._service.invoke(call)
+            call = wire.call_of(
+                request, time_remaining_s=context.time_remaining(), client=_client_of(context)
+            )
             entry = self._service.get(call.skill)
+            outcome = await self._service.invoke(call)
             return wire.response_of(outcome, request, call=call, entry=entry)
         except Exception as error:
             await _refuse(context, error, request_id=request.request_id)
@@ -86,7 +105,10 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
     async def InvokeStream(self, request: v1.InvokeStreamRequest, context: Context) -> None:
         """One call as events. A caller who leaves cancels this coroutine, and with it the call."""
         try:
-            call = wire.call_of(request.call, time_remaining_s=context.time_remaining())
+            call = wire.call_of(
+                request.call, time_remaining_s=context.time_remaining(), client=_client_of(context)
+            )
+            entry = self._service.get(call.skill)
             async with contextlib.aclosing(self._service.stream(call)) as events:
                 async for event in events:
                     message = v1.InvokeStreamResponse()
@@ -97,7 +119,6 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
                         case Delta(text=text):
                             message.delta.text = text
                         case Outcome() as outcome:
-                            entry = self._service.get(call.skill)
                             message.result.CopyFrom(
                                 wire.response_of(outcome, request.call, call=call, entry=entry)
                             )

@@ -72,12 +72,13 @@ Json = Any  # a JSON value
 # --- requests ------------------------------------------------------------------------------------
 
 
-def call_of(request: v1.InvokeRequest, *, time_remaining_s: float | None) -> Call:
+def call_of(request: v1.InvokeRequest, *, time_remaining_s: float | None, client: str = "") -> Call:
     """Read a request.
 
     Args:
         request: as received.
         time_remaining_s: until the deadline of the RPC; None without one.
+        client: who calls.
 
     Raises:
         InvalidRequestError: a field holds what it must not; names the field.
@@ -90,6 +91,7 @@ def call_of(request: v1.InvokeRequest, *, time_remaining_s: float | None) -> Cal
         request_class=_class_of(request),
         max_tokens=request.max_tokens or None,
         seed=request.seed,
+        client=client,
         jump_forward=not request.disable_jump_forward,
     )
 
