@@ -248,3 +248,7 @@ def test_top_and_plan_work_beside_a_daemon(steady: Daemon, tiny_engine: Path) ->
     assert status["engines"][0]["weight"] == 1.0
     plan = json.loads(skilld("plan", tiny_engine, "--budget", "2GiB", "--json").stdout)
     assert plan["kv_min_bytes"] == int(status["engines"][0]["kv_min_bytes"])
+    planned_bytes = (
+        plan["needed_bytes"] - plan["kv_min_bytes"] + int(status["kv"]["resident_bytes"])
+    )
+    assert int(status["resident_bytes"]) <= planned_bytes
