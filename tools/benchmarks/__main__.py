@@ -5,7 +5,15 @@ from __future__ import annotations
 import argparse
 import sys
 
-from benchmarks import engine_bench, json_bench, mix_bench, overhead_bench, share_bench, skill_bench
+from benchmarks import (
+    engine_bench,
+    json_bench,
+    mix_bench,
+    overhead_bench,
+    prefix_bench,
+    share_bench,
+    skill_bench,
+)
 from skilld.core.errors import SkilldError
 
 _INTERRUPTED = 130
@@ -45,6 +53,11 @@ def _parser() -> argparse.ArgumentParser:
             "share",
             share_bench,
             "One cache budget shared by three engines under bursts, against splitting it up.",
+        ),
+        (
+            "prefix",
+            prefix_bench,
+            "Time to the first token with and without a system prompt that is known.",
         ),
         (
             "overhead",
