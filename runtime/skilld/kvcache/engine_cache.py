@@ -80,7 +80,7 @@ class Holding:
         state_block_ids: recurrent-state blocks.
         num_credits: blocks promised and not yet taken.
         num_known: leading blocks whose tokens were made known, or found so.
-        node: the node of the last known block; None once the chain was evicted under it.
+        node: the node of the last known block; the root before the first.
     """
 
     firm: bool
@@ -225,12 +225,9 @@ class EngineCache:
             node = holding.node
             if node is None or not self._shares:
                 return
-            if node is not self._tree.root and self._tree.find(node.block_id) is not node:
-                holding.node = None  # somebody else's block carried the chain and was evicted
-                return
             key = tuple(tokens[end - size : end])
             added = self._tree.add(node, key, holding.block_ids[holding.num_known])
-            holding.node = node.children[key] if added is None else added
+            holding.node = added or self._adopt(holding, node.children[key])
             holding.num_known += 1
 
     def release(self, holding: Holding) -> None:
@@ -328,6 +325,10 @@ class EngineCache:
         for node in self._tree:
             cached = self.blocks.refs[node.block_id] == 0
             assert cached == (node.entry > 0), f"{name}: block {node.block_id} in the queue"
+            # Else a cached block could not be evicted: one that is referred to hangs from it.
+            assert cached or node.parent is None or node.parent.entry == 0, (
+                f"{name}: block {node.block_id} is referred to, the one before it is not"
+            )
 
     @property
     def is_dirty(self) -> bool:
@@ -358,6 +359,19 @@ class EngineCache:
             self._ledger.reserve(self.engine, block_bytes, firm=True)
         self.blocks.refer(block_id, firm=firm)
         node.num_uses += 1
+
+    def _adopt(self, holding: Holding, node: Node) -> Node:
+        """Share a block that somebody else made known first, in place of an equal one.
+
+        So everybody who holds a block holds all that come before it, and a cached block has
+        only cached ones behind it: it can always be evicted, those first.
+        """
+        own = holding.block_ids[holding.num_known]
+        # First out, then in: in between there is one block less, never one too many.
+        self._drop(own, firm=holding.firm)
+        self._share(node, firm=holding.firm)
+        holding.block_ids[holding.num_known] = node.block_id
+        return node
 
     def _drop(self, block_id: int, *, firm: bool) -> None:
         was_firm = self.blocks.firm_refs[block_id] > 0

@@ -126,8 +126,16 @@ class KvLedger:
         held = account.reserved_bytes + account.used_bytes + account.cached_bytes
         assert held == 0, f"{engine} closed with {held} B held"
 
-    def could_ever_reserve(self, engine: str, num_bytes: int) -> bool:
-        """Whether a reservation of this size is granted once everything else has ended."""
+    def could_ever_reserve(
+        self, engine: str, num_bytes: int, *, limit_bytes: int | None = None
+    ) -> bool:
+        """Whether a reservation of this size is granted once everything else has ended.
+
+        Args:
+            engine: whose.
+            num_bytes: to reserve.
+            limit_bytes: for all engines together; the budget unless given.
+        """
         account = self.accounts[engine]
         others = sum(
             max(other.min_bytes, other.pinned_bytes)
@@ -135,7 +143,8 @@ class KvLedger:
             if name != engine
         )
         wanted = account.pinned_bytes + num_bytes
-        return wanted <= min(account.max_bytes, self.budget_bytes - others)
+        limit_bytes = self.budget_bytes if limit_bytes is None else limit_bytes
+        return wanted <= min(account.max_bytes, limit_bytes - others)
 
     def shortfall(self, engine: str, num_bytes: int, *, firm_bytes: int) -> Shortfall | None:
         """What stands between an engine and `num_bytes` more reserved.

@@ -26,7 +26,7 @@ class Node:
         children: by their tokens.
         num_uses: how many requests came to share it.
         priority: of keeping it while nobody refers to it; meaningful when cached.
-        entry: number of its valid entry in the eviction queue; 0 while it has none.
+        entry: number of its last entry in the eviction queue; 0 while somebody refers to it.
     """
 
     tokens: tuple[int, ...]
@@ -127,11 +127,7 @@ class PrefixTree:
             if node.entry != entry:
                 heapq.heappop(queue)
             elif node.children:
-                # A parent is used whenever a child is, so this happens only when priorities
-                # changed their scale meanwhile; the child goes first all the same.
-                heapq.heappop(queue)
-                node.priority = max(child.priority for child in node.children.values())
-                self._push(node)
+                heapq.heappop(queue)  # `remove` puts it back with the last of its children
             else:
                 return node
         return None
@@ -141,8 +137,11 @@ class PrefixTree:
         assert not node.children, "only a leaf can be removed"
         assert node.parent is not None, "the root stays"
         node.entry = 0
-        del node.parent.children[node.tokens]
+        parent = node.parent
+        del parent.children[node.tokens]
         del self._by_block[node.block_id]
+        if parent.entry and not parent.children:
+            self._push(parent)
 
     def check(self) -> None:
         """Prove that every known block hangs where its tokens say."""

@@ -1,10 +1,18 @@
-"""Can all admitted deadlines be met? A plan that says when each request would finish.
+"""Can all admitted deadlines be met? A plan that says when each request would finish at the latest.
 
-The plan is earliest deadline first over engines: the engine of the most urgent request runs
-steps that hold all its deadline requests until that one is done, then the engine of the next
-most urgent one, and so on. A set of requests is admitted only while this plan meets every
-deadline, and the scheduler departs from it only by time the plan has to spare, so the plan of
-what remains stays good.
+The plan is earliest deadline first: the engine of the most urgent request runs until that one is
+done, then the engine of the next most urgent one, and so on. It comes in two kinds:
+
+*In lockstep*, every step of an engine holds all its deadline requests, so that they share what a
+step costs whatever it holds. Such a plan exists only while one token of each, and a useful piece
+of a prefill beside them, fit the engine's longest step.
+
+*In line*, a step is planned for the most urgent request alone; others ride along in spare time.
+
+Both are pessimistic by design: a step that the plan asks for, composed as `Lane.compose` does it,
+brings every finish forward by at least the time it takes. So once a plan meets all deadlines, it
+goes on meeting them, as long as the scheduler departs from it only by time the plan has to spare.
+A request is admitted only while one of the two kinds meets every deadline.
 """
 
 from __future__ import annotations
@@ -14,6 +22,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from skilld.scheduler.cost_model import CostModel
+
+# A shorter piece of a prefill is put off while others run: every row has a cost of its own.
+MIN_CHUNK_TOKENS = 8
+_ROUNDING_MS = 1e-6
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,22 +49,38 @@ class Demand:
     cached_tokens: int
 
 
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What steps of an engine cost, and how large they may be.
+
+    Attributes:
+        cost: of its steps.
+        bound_ms: no step is planned longer.
+        max_step_tokens: most new tokens of one step.
+    """
+
+    cost: CostModel
+    bound_ms: float
+    max_step_tokens: int = 1 << 20
+
+
 def finish_times_s(
     demands: Sequence[Demand],
-    costs: Mapping[str, CostModel],
+    paces: Mapping[str, Pace],
     *,
     now_s: float,
-    step_bounds_ms: Mapping[str, float],
-    max_step_tokens: int = 1 << 20,
+    in_lockstep: bool,
 ) -> list[float]:
     """When each request finishes under the plan, on the clock of `now_s`.
 
     Args:
         demands: in order of their deadlines.
-        costs: per engine.
+        paces: per engine.
         now_s: monotonic time at a step border.
-        step_bounds_ms: per engine; no step is planned longer, so prefills are cut to it.
-        max_step_tokens: most new tokens of one step.
+        in_lockstep: which kind of plan.
+
+    Returns:
+        In the order of `demands`; all infinite when there is no plan of this kind.
     """
     finish_s = [0.0] * len(demands)
     done_steps = [0] * len(demands)
@@ -61,40 +89,64 @@ def finish_times_s(
     for index, urgent in enumerate(demands):
         if finish_s[index]:
             continue
-        cost = costs[urgent.engine]
-        group = [
-            other
-            for other in range(index, len(demands))
-            if demands[other].engine == urgent.engine and not finish_s[other]
-        ]
+        pace = paces[urgent.engine]
+        cost = pace.cost
+        group = [index]
+        if in_lockstep:
+            group += (
+                other
+                for other in range(index + 1, len(demands))
+                if demands[other].engine == urgent.engine and not finish_s[other]
+            )
         steps = urgent.steps - done_steps[index]
-        prefill_tokens = cached_tokens = 0
-        row_steps = tokens = 0.0
+        prefills: list[int] = []
+        rows_ms = work_ms = 0.0  # without the margin
+        step_tokens = 0
         for other in group:
             demand = demands[other]
             if not is_prefilled[other]:
                 is_prefilled[other] = True
-                prefill_tokens += demand.prefill_tokens
-            left = min(demand.steps - done_steps[other], steps)
-            row_steps += left
-            tokens += demand.tokens * left / demand.steps
-            cached_tokens += demand.cached_tokens * left
-        prefill_steps = 0
-        if prefill_tokens:
-            room_ms = step_bounds_ms[urgent.engine] - cost.bound_ms(len(group), 0, 0)
-            per_step = min(max(1, cost.max_new_tokens(room_ms, 0)), max_step_tokens)
-            prefill_steps = math.ceil(prefill_tokens / per_step)
-        elapsed_ms += cost.margin * (
-            cost.step_ms * (steps + prefill_steps)
-            + cost.row_ms * (row_steps + prefill_steps * len(group))
-            + cost.token_ms * (prefill_tokens + tokens)
-            + cost.cached_token_ms * cached_tokens
-        )
+                if demand.prefill_tokens:
+                    prefills.append(demand.prefill_tokens)
+            row_ms = (
+                cost.row_ms
+                + cost.token_ms * demand.tokens / demand.steps
+                + cost.cached_token_ms * demand.cached_tokens
+            )
+            rows_ms += row_ms
+            work_ms += row_ms * min(demand.steps - done_steps[other], steps)
+            step_tokens += -(-demand.tokens // demand.steps)
+        step_ms = cost.step_ms + rows_ms
+        left_ms = pace.bound_ms / cost.margin - step_ms
+        if len(group) > 1 and (left_ms < -_ROUNDING_MS or step_tokens > pace.max_step_tokens):
+            return [math.inf] * len(demands)
+        if prefills:
+            chunk = _most_tokens(left_ms, cost, pace.max_step_tokens - step_tokens)
+            if len(group) > 1 and chunk < MIN_CHUNK_TOKENS:
+                return [math.inf] * len(demands)
+            prefill_steps = _num_prefill_steps(prefills, chunk)
+            work_ms += prefill_steps * step_ms + cost.token_ms * sum(prefills)
+        elapsed_ms += cost.margin * (cost.step_ms * steps + work_ms)
         for other in group:
             done_steps[other] += steps
             if done_steps[other] >= demands[other].steps:
                 finish_s[other] = now_s + elapsed_ms / 1000.0
     return finish_s
+
+
+def _most_tokens(left_ms: float, cost: CostModel, most: int) -> int:
+    """Prefill tokens that fit a step beside one token of every row."""
+    if left_ms <= 0.0:
+        return 0
+    return max(0, min(int(left_ms / max(cost.token_ms, 1e-6)), most))
+
+
+def _num_prefill_steps(prefills: Sequence[int], chunk: int) -> int:
+    """Steps before all prefills have their last token left, which the next step takes along."""
+    if len(prefills) == 1:
+        return -(-(prefills[0] + 1) // (chunk + 1)) - 1
+    # Each of them may leave a rest of a step that is too short for the next.
+    return sum(-(-tokens // chunk) for tokens in prefills)
 
 
 def slack_ms(demands: Sequence[Demand], finish_s: Sequence[float]) -> float:

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from skilld.core.batch import Batch, Row
 from skilld.core.request import Request, RequestClass
 from skilld.kvcache import CacheGeometry, EngineCache, Holding
 from skilld.scheduler.cost_model import CostModel
-from skilld.scheduler.feasibility import Demand
+from skilld.scheduler.feasibility import MIN_CHUNK_TOKENS, Demand, Pace
 from skilld.scheduler.request_queue import RequestQueue
 
 _EWMA_WEIGHT = 0.1
 _MIN_BOUND_STEPS = 4
 _ROUNDING_MS = 1e-6  # a sum of costs may not equal the cost of the sum to the last bit
-# A shorter piece of a prefill is put off: every row has a cost of its own.
-_MIN_CHUNK_TOKENS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Running:
         order: counts admissions; the newest has the largest.
         request_class: what it counts as; batch work that waited long counts as interactive.
         last_step_s: when it took part in a step last; its admission before that.
-        num_steps: it took part in.
+        num_steps: that chose tokens of it.
         draft: tokens guessed to come next.
     """
 
@@ -127,28 +127,31 @@ class Lane:
         """
         return max(step_bound_ms, _MIN_BOUND_STEPS * self.cost.bound_ms(1, 1, 0))
 
+    def pace(self, step_bound_ms: float) -> Pace:
+        """For `finish_times_s`."""
+        return Pace(self.cost, self.bound_ms(step_bound_ms), self.limits.max_num_batched_tokens)
+
     def least_ms(self) -> float:
-        """Of the smallest step that makes progress."""
-        cached = min((run.request.num_computed_tokens for run in self.running.values()), default=0)
+        """The smallest step that makes progress takes no longer, whoever's it is."""
+        cached = max((run.request.num_computed_tokens for run in self.running.values()), default=0)
         return self.cost.bound_ms(1, 1, cached)
 
-    def deadline_step_ms(self, step_bound_ms: float) -> float:
-        """Of a step that holds all deadline work, and nothing else."""
-        rows = tokens = cached = 0
-        for run in self.running.values():
-            if run.request_class is RequestClass.DEADLINE:
-                rows += 1
-                tokens += len(run.request.tokens) - run.request.num_computed_tokens
-                cached += run.request.num_computed_tokens
+    def deadline_step_ms(self, step_bound_ms: float, *, in_lockstep: bool) -> float:
+        """Of the step that the plan asks for, and nothing else in it."""
+        runs = [r for r in self.running.values() if r.request_class is RequestClass.DEADLINE]
+        if not in_lockstep:
+            runs = [min(runs, key=_deadline_s)]
+        tokens = sum(len(r.request.tokens) - r.request.num_computed_tokens for r in runs)
+        cached = sum(r.request.num_computed_tokens for r in runs)
         tokens = min(tokens, self.limits.max_num_batched_tokens)
-        return min(self.cost.bound_ms(rows, tokens, cached), self.bound_ms(step_bound_ms))
+        return min(self.cost.bound_ms(len(runs), tokens, cached), self.bound_ms(step_bound_ms))
 
     def demand_of(self, request: Request, *, num_steps: int, known_tokens: int) -> Demand:
         """What a request still needs.
 
         Args:
             request: running or waiting.
-            num_steps: it took part in already.
+            num_steps: that chose tokens of it already.
             known_tokens: leading tokens it need not compute.
         """
         expected_tokens = request.expected_tokens or request.max_tokens
@@ -165,32 +168,45 @@ class Lane:
             cached_tokens=len(request.tokens) + tokens,
         )
 
-    def compose(self, limit_ms: float) -> Batch:
+    def compose(
+        self, limit_ms: float, *, aged_since_s: float = -math.inf, in_lockstep: bool = True
+    ) -> Batch:
         """The next batch: what is urgent first, decodes before prefills, within a time limit.
 
         Args:
             limit_ms: the batch is predicted not to take longer, unless it is one row of one
                 token, which is as little as can be done.
+            aged_since_s: batch work left alone since then counts as interactive.
+            in_lockstep: of deadline work too, decodes go before prefills; otherwise the most
+                urgent goes first whatever it needs.
         """
         cost = self.cost
         left_ms = limit_ms - cost.margin * cost.step_ms + _ROUNDING_MS
         left_tokens = self.limits.max_num_batched_tokens
         rows: list[Row] = []
         num_new = num_cached = 0
+        order = self._in_order(aged_since_s, in_lockstep=in_lockstep)
+        owed_ms, owed_tokens = self._owed()
         self._is_short = False
-        for run in self._in_order():
+        for run in order:
             request = run.request
             past_len = request.num_computed_tokens
             pending = len(request.tokens) - past_len
             draft = run.draft
+            if owed_tokens and run.request_class is RequestClass.DEADLINE:
+                owed_ms -= cost.row_bound_ms(pending, past_len)
+                owed_tokens -= pending
             count = pending + len(draft)
             row_ms = cost.row_bound_ms(count, past_len)
+            # What deadline work must have goes before anybody's guesses.
+            if draft and (row_ms > left_ms - owed_ms or count > left_tokens - owed_tokens):
+                draft, count = (), pending
+                row_ms = cost.row_bound_ms(count, past_len)
             if row_ms > left_ms or count > left_tokens:
-                draft = ()
                 count = min(pending, left_tokens, cost.max_new_tokens(left_ms, past_len))
                 if not rows:
                     count = max(count, 1)
-                if count < min(pending, _MIN_CHUNK_TOKENS) and rows:
+                if count < min(pending, MIN_CHUNK_TOKENS) and rows:
                     self._is_short = True
                     continue
                 row_ms = cost.row_bound_ms(count, past_len)
@@ -229,13 +245,30 @@ class Lane:
         self.figures.num_draft_tokens += num_draft
         self.figures.num_accepted_tokens += num_accepted
 
-    def _in_order(self) -> Iterable[Running]:
+    def _owed(self) -> tuple[float, int]:
+        """Time and tokens that the next rows of all deadline work take, guesses left out."""
+        num_ms, num_tokens = 0.0, 0
+        if not any(run.draft for run in self.running.values()):
+            return num_ms, num_tokens
+        for run in self.running.values():
+            if run.request_class is RequestClass.DEADLINE:
+                past_len = run.request.num_computed_tokens
+                pending = len(run.request.tokens) - past_len
+                num_ms += self.cost.row_bound_ms(pending, past_len)
+                num_tokens += pending
+        return num_ms, num_tokens
+
+    def _in_order(self, aged_since_s: float, *, in_lockstep: bool) -> Iterable[Running]:
         runs = self.running.values()
-        first = next(iter(runs))
-        if self._is_short or any(run.request_class is not first.request_class for run in runs):
-            return sorted(runs, key=_urgency)
-        if first.request_class is RequestClass.DEADLINE:
-            return sorted(runs, key=_urgency)
+        first = next(iter(runs)).request_class
+        if (
+            self._is_short
+            or first is RequestClass.DEADLINE
+            or any(run.request_class is not first for run in runs)
+        ):
+            return sorted(
+                runs, key=partial(_urgency, aged_since_s=aged_since_s, in_lockstep=in_lockstep)
+            )
         decodes: list[Running] = []
         prefills: list[Running] = []
         for run in runs:
@@ -248,10 +281,16 @@ def _is_prefill(request: Request) -> bool:
     return request.num_computed_tokens < len(request.prompt)
 
 
-def _urgency(run: Running) -> tuple[int, bool, float]:
-    request = run.request
-    is_prefill = _is_prefill(request)
+def _deadline_s(run: Running) -> float:
+    return run.request.deadline_s or 0.0
+
+
+def _urgency(run: Running, *, aged_since_s: float, in_lockstep: bool) -> tuple[int, bool, float]:
+    is_prefill = _is_prefill(run.request)
     if run.request_class is RequestClass.DEADLINE:
-        return run.request_class, is_prefill, request.deadline_s or 0.0
+        return run.request_class, is_prefill and in_lockstep, _deadline_s(run)
+    counts_as = run.request_class
+    if counts_as is RequestClass.BATCH and run.last_step_s <= aged_since_s:
+        counts_as = RequestClass.INTERACTIVE
     # Prefills one after the other, decodes in turns.
-    return run.request_class, is_prefill, float(run.order) if is_prefill else run.last_step_s
+    return counts_as, is_prefill, float(run.order) if is_prefill else run.last_step_s

@@ -72,7 +72,8 @@ class RequestQueue:
             lift_s = entry[2] + self._aging_s
             if lift_s <= now_s:
                 self._waiting.remove(entry)
-                lifted = (int(RequestClass.INTERACTIVE), -math.inf, *entry[2:])
+                # It keeps its turn: a client's old batch work must not pass others' calls.
+                lifted = (int(RequestClass.INTERACTIVE), *entry[1:])
                 bisect.insort(self._waiting, lifted)
             else:
                 self._next_lift_s = min(self._next_lift_s, lift_s)

@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from skilld.core.batch import Batch
-from skilld.core.errors import DeadlineError, InvalidRequestError, OverloadedError
+from skilld.core.errors import DeadlineError, InvalidRequestError, OverloadedError, SkilldError
 from skilld.core.request import FinishReason, Request, RequestClass
 from skilld.kvcache import KvLedger, KvMemory
 from skilld.scheduler.cost_model import CostModel
@@ -58,7 +58,7 @@ class Finished:
 
     request: Request
     reason: FinishReason
-    error: DeadlineError
+    error: SkilldError
 
 
 @dataclass(slots=True)
@@ -71,12 +71,23 @@ class _Deadlines:
 
 
 @dataclass(slots=True)
+class _Plan:
+    """How admitted deadline work would go."""
+
+    demands: Sequence[Demand]
+    finish_s: Sequence[float]
+    spare_ms: float
+    in_lockstep: bool
+
+
+@dataclass(slots=True)
 class _Turn:
     """Who has the device."""
 
     lane: Lane | None = None
     left_ms: float = 0.0
     virtual_ms: float = 0.0  # of the engine that ran last
+    in_lockstep: bool = True  # the kind of plan followed
 
 
 class Scheduler:
@@ -192,11 +203,7 @@ class Scheduler:
         if not self.ledger.could_ever_reserve(request.engine, num_bytes):
             num_bytes = lane.cache.least_bytes(request.tokens, request.max_total_tokens)
             if not self.ledger.could_ever_reserve(request.engine, num_bytes):
-                raise InvalidRequestError(
-                    f"needs {num_bytes} B of cache, more than engine {request.engine!r} may hold",
-                    reason="REQUEST_TOO_LARGE",
-                    needed_bytes=str(num_bytes),
-                )
+                raise _too_large(request, num_bytes)
         if len(lane.queue) >= limits.max_queued:
             raise OverloadedError(
                 f"{len(lane.queue)} calls of engine {request.engine!r} are waiting already",
@@ -237,14 +244,19 @@ class Scheduler:
         waiting = [lane for lane in self._lanes.values() if len(lane.queue)]
         if waiting:
             self._screen(waiting, now_s, ended)
-            self._admit_in_order([lane for lane in waiting if len(lane.queue)], now_s)
+            self._admit_in_order([lane for lane in waiting if len(lane.queue)], now_s, ended)
         if self.ledger.limit_bytes < self.ledger.budget_bytes:
             self._keep_to_limit()
         ready = [lane for lane in self._lanes.values() if lane.running]
         if not ready:
             return None, ended
         lane, limit_ms = self._choose(ready, now_s)
-        return lane.compose(limit_ms), ended
+        batch = lane.compose(
+            limit_ms,
+            aged_since_s=now_s - self.policy.aging_s,
+            in_lockstep=self._turn.in_lockstep,
+        )
+        return batch, ended
 
     def update(
         self,
@@ -273,7 +285,7 @@ class Scheduler:
             if run is None:
                 continue
             request = run.request
-            run.num_steps += 1
+            run.num_steps += row.num_logits > 0
             run.last_step_s = now_s
             run.draft = ()
             tokens = new_tokens.get(row.request_id, ())
@@ -417,30 +429,36 @@ class Scheduler:
             self._deadlines.next_screen_s = math.inf  # until one arrives
             return
         self._deadlines.next_screen_s = now_s + _SCREEN_EVERY_S
-        accepted = self._running_demands()
+        accepted: Sequence[Demand] = self._running_demands()
         for request in sorted(candidates, key=_deadline_s):
-            lane = self._lanes[request.engine]
-            quote = lane.cache.quote(request.tokens, request.max_total_tokens, firm=True)
-            known = len(quote.match.path) * lane.limits.geometry.block_tokens
-            demand = lane.demand_of(
-                request, num_steps=0, known_tokens=known + quote.match.tail_tokens
-            )
-            trial = list(accepted)
-            position = bisect.bisect(trial, demand.deadline_s, key=lambda d: d.deadline_s)
-            trial.insert(position, demand)
-            finish_s = self._finish_times_s(trial, now_s)
-            if slack_ms(trial, finish_s) >= 0.0:
-                accepted = trial
-                continue
-            lane.queue.remove(request)
-            lane.figures.num_deadline_refusals += 1
-            ended.append(
-                Finished(
-                    request,
-                    FinishReason.DEADLINE,
-                    _cannot_finish(demand, finish_s[position], now_s),
-                )
-            )
+            demand = self._waiting_demand(request)
+            plan = self._plan(_with(accepted, demand), now_s)
+            if plan.spare_ms >= 0.0:
+                accepted = plan.demands
+            else:
+                self._refuse(request, demand, plan, now_s, ended)
+
+    def _refuse(
+        self,
+        request: Request,
+        demand: Demand,
+        plan: _Plan,
+        now_s: float,
+        ended: list[Finished],
+    ) -> None:
+        lane = self._lanes[request.engine]
+        lane.queue.remove(request)
+        lane.figures.num_deadline_refusals += 1
+        finish_s = next(f for d, f in zip(plan.demands, plan.finish_s, strict=True) if d is demand)
+        error = _cannot_finish(demand, finish_s, now_s)
+        ended.append(Finished(request, FinishReason.DEADLINE, error))
+
+    def _waiting_demand(self, request: Request) -> Demand:
+        lane = self._lanes[request.engine]
+        quote = lane.cache.quote(request.tokens, request.max_total_tokens, firm=True)
+        # The copy of a partial block is not counted on: making room may evict its source.
+        known_tokens = len(quote.match.path) * lane.limits.geometry.block_tokens
+        return lane.demand_of(request, num_steps=0, known_tokens=known_tokens)
 
     def _running_demands(self) -> list[Demand]:
         """Of admitted deadline work, in order of deadlines."""
@@ -459,22 +477,23 @@ class Scheduler:
         demands.sort(key=lambda demand: demand.deadline_s)
         return demands
 
-    def _finish_times_s(self, demands: Sequence[Demand], now_s: float) -> list[float]:
-        return finish_times_s(
-            demands,
-            {name: lane.cost for name, lane in self._lanes.items()},
-            now_s=now_s,
-            step_bounds_ms={
-                name: lane.bound_ms(self.policy.step_bound_ms) for name, lane in self._lanes.items()
-            },
-            max_step_tokens=min(
-                lane.limits.max_num_batched_tokens for lane in self._lanes.values()
-            ),
-        )
+    def _plan(self, demands: Sequence[Demand], now_s: float) -> _Plan:
+        """In lockstep if that meets all deadlines, else whichever kind of plan does better."""
+        paces = {name: lane.pace(self.policy.step_bound_ms) for name, lane in self._lanes.items()}
+        best: _Plan | None = None
+        for in_lockstep in (True, False):
+            finish_s = finish_times_s(demands, paces, now_s=now_s, in_lockstep=in_lockstep)
+            plan = _Plan(demands, finish_s, slack_ms(demands, finish_s), in_lockstep)
+            if plan.spare_ms >= 0.0:
+                return plan
+            if best is None or plan.spare_ms > best.spare_ms:
+                best = plan
+        assert best is not None
+        return best
 
     # --- admission ---------------------------------------------------------------------------
 
-    def _admit_in_order(self, waiting: list[Lane], now_s: float) -> None:
+    def _admit_in_order(self, waiting: list[Lane], now_s: float, ended: list[Finished]) -> None:
         """Admit what fits, most urgent heads first; see `Policy.aging_s` for who must wait."""
         for lane in waiting:
             lane.queue.lift(now_s)
@@ -487,12 +506,37 @@ class Scheduler:
                 if request is None:
                     break
                 request_class = lane.queue.head_class()
+                if request_class is RequestClass.DEADLINE:
+                    # Time may have passed since it was screened, which others used.
+                    demand = self._waiting_demand(request)
+                    plan = self._plan(_with(self._running_demands(), demand), now_s)
+                    if plan.spare_ms < 0.0:
+                        self._refuse(request, demand, plan, now_s, ended)
+                        continue
                 if self._admit(lane, request, request_class, now_s, only_in_min=is_claimed):
                     continue
                 waited_s = now_s - request.arrival_s
                 if request_class is RequestClass.DEADLINE or waited_s >= self.policy.aging_s:
-                    is_claimed = True
+                    num_bytes = lane.cache.least_bytes(request.tokens, request.max_total_tokens)
+                    if not self.ledger.could_ever_reserve(lane.engine, num_bytes):
+                        # What others are guaranteed grew since it came.
+                        lane.queue.remove(request)
+                        if not request.pins:
+                            error = _too_large(request, num_bytes)
+                            ended.append(Finished(request, FinishReason.ERROR, error))
+                        continue
+                    is_claimed = is_claimed or self._may_claim(lane, request, num_bytes)
                 break
+
+    def _may_claim(self, lane: Lane, request: Request, least_bytes: int) -> bool:
+        """Whether others must leave memory for a request: its own cap is not what stops it."""
+        account = self.ledger.accounts[lane.engine]
+        quote = lane.cache.quote(request.tokens, request.max_total_tokens, firm=True)
+        if account.firm_bytes + quote.firm_bytes > account.max_bytes:
+            return False
+        return self.ledger.could_ever_reserve(
+            lane.engine, least_bytes, limit_bytes=self.ledger.limit_bytes
+        )
 
     def _admit(
         self,
@@ -507,7 +551,8 @@ class Scheduler:
         account = self.ledger.accounts[lane.engine]
         while True:
             quote = lane.cache.quote(request.tokens, request.max_total_tokens, firm=firm)
-            if only_in_min and account.firm_bytes + quote.num_bytes > account.min_bytes:
+            added_bytes = max(quote.num_bytes, quote.firm_bytes)
+            if only_in_min and account.firm_bytes + added_bytes > account.min_bytes:
                 return False
             shortfall = self.ledger.shortfall(
                 lane.engine, quote.num_bytes, firm_bytes=quote.firm_bytes
@@ -592,19 +637,21 @@ class Scheduler:
         """Whose step is next, and how long it may be."""
         lane = self._fair_choice(ready, now_s)
         bound_ms = lane.bound_ms(self.policy.step_bound_ms)
+        self._turn.in_lockstep = True
         if self._deadlines.num_running:
-            demands = self._running_demands()
-            spare_ms = slack_ms(demands, self._finish_times_s(demands, now_s))
-            urgent = self._lanes[demands[0].engine]
-            if lane is not urgent and lane.least_ms() > spare_ms:
+            plan = self._plan(self._running_demands(), now_s)
+            urgent = self._lanes[plan.demands[0].engine]
+            if lane is not urgent and lane.least_ms() > plan.spare_ms:
                 lane = urgent
                 bound_ms = lane.bound_ms(self.policy.step_bound_ms)
             if lane is urgent:
-                bound_ms = min(
-                    bound_ms, lane.deadline_step_ms(self.policy.step_bound_ms) + max(spare_ms, 0.0)
+                planned_ms = lane.deadline_step_ms(
+                    self.policy.step_bound_ms, in_lockstep=plan.in_lockstep
                 )
+                bound_ms = min(bound_ms, planned_ms + max(plan.spare_ms, 0.0))
             else:
-                bound_ms = min(bound_ms, spare_ms)
+                bound_ms = min(bound_ms, plan.spare_ms)
+            self._turn.in_lockstep = plan.in_lockstep
         if lane is not self._turn.lane:
             self._turn.lane = lane
             self._turn.left_ms = self.policy.quantum_ms
@@ -622,11 +669,29 @@ class Scheduler:
         current = self._turn.lane
         if current in eligible and self._turn.left_ms > 0.0:
             return current
-        return min(eligible, key=lambda lane: lane.virtual_ms)
+        chosen = min(eligible, key=lambda lane: lane.virtual_ms)
+        for lane, standing in zip(ready, standings, strict=True):
+            if standing is not best:  # time given up to better work is not owed later
+                lane.virtual_ms = max(lane.virtual_ms, chosen.virtual_ms)
+        return chosen
 
 
 def _deadline_s(request: Request) -> float:
     return math.inf if request.deadline_s is None else request.deadline_s
+
+
+def _with(demands: Sequence[Demand], demand: Demand) -> Sequence[Demand]:
+    """The demands and one more, in order of deadlines."""
+    position = bisect.bisect(demands, demand.deadline_s, key=lambda d: d.deadline_s)
+    return [*demands[:position], demand, *demands[position:]]
+
+
+def _too_large(request: Request, num_bytes: int) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"needs {num_bytes} B of cache, more than engine {request.engine!r} may hold",
+        reason="REQUEST_TOO_LARGE",
+        needed_bytes=str(num_bytes),
+    )
 
 
 def _head_urgency(lane: Lane) -> tuple[int, float]:
