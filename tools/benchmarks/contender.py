@@ -11,7 +11,9 @@ prints its figures as JSON.
 
 from __future__ import annotations
 
+import itertools
 import json
+import math
 import queue
 import sys
 import time
@@ -26,9 +28,9 @@ from benchmarks.workload import WARM_UP_TOKENS, Figures, Workload
 from skilld.core.batch import Batch, Row
 from skilld.core.request import Request, SamplingParams
 from skilld.engine.openvino import OpenVINOEngine
-from skilld.kvcache import Arena, CacheTensor, KvLedger
+from skilld.kvcache import Arena, CacheGeometry, CacheTensor, KvLedger
 from skilld.loop import Ended, EngineLoop, Event
-from skilld.scheduler import EngineLimits, Scheduler
+from skilld.scheduler import CostModel, EngineLimits, Policy, Scheduler
 from skilld.skills import Decoding
 
 _WARM_UP_STEPS = 3
@@ -81,24 +83,25 @@ def measure_loop(engine_dir: Path, workload: Workload) -> Figures:
     name = engine.manifest.name
     vocab_size = engine.manifest.vocabulary.size
     block_bytes = sum(spec.block_bytes for spec in engine.cache_specs)
+    num_blocks = _KV_BUDGET_BYTES // block_bytes
     limits = EngineLimits(
-        block_tokens=engine.block_tokens,
-        block_bytes=block_bytes,
-        num_blocks=_KV_BUDGET_BYTES // block_bytes,
+        CacheGeometry(engine.block_tokens, block_bytes, num_blocks),
         context_limit=engine.manifest.context_limit,
         max_num_seqs=workload.max_sequences,
         # All prompts in one step, so that all sequences decode from the first step to the last.
         max_num_batched_tokens=workload.max_prefill_tokens,
-        max_queued=workload.max_sequences,
     )
-    arena = _arena(engine, limits.num_blocks)
+    arena = _arena(engine, num_blocks)
     engine.bind(arena.arrays)
     ledger = KvLedger(_KV_BUDGET_BYTES)
     ledger.open_account(name, min_bytes=0, max_bytes=_KV_BUDGET_BYTES)
     delivered: queue.SimpleQueue[list[Event]] = queue.SimpleQueue()
-    loop = EngineLoop(Scheduler(ledger), delivered.put)
-    loop.add_engine(name, engine, limits=limits, kv_arena=arena)
+    policy = Policy(step_bound_ms=math.inf)  # see max_num_batched_tokens
+    loop = EngineLoop(Scheduler(ledger, policy), delivered.put)
+    loop.add_engine(name, engine, limits=limits, cost=CostModel(), kv_arena=arena)
     loop.start()
+
+    numbers = itertools.count()
 
     def generate(num_requests: int, num_prompt: int, num_generated: int) -> list[Ended]:
         def submit_all() -> None:
@@ -106,7 +109,8 @@ def measure_loop(engine_dir: Path, workload: Workload) -> Figures:
                 request = Request(
                     request_id=str(row),
                     engine=name,
-                    prompt=_prompt(row, num_prompt, vocab_size),
+                    # No two begin alike, or the later one would share what the first computed.
+                    prompt=_prompt(next(numbers), num_prompt, vocab_size),
                     max_tokens=num_generated,
                     arrival_s=time.monotonic(),
                 )

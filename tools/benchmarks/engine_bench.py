@@ -26,6 +26,7 @@ from benchmarks.peer import BATCHED_BENCH, BENCH, LlamaCpp
 from benchmarks.process import run
 from benchmarks.report import Grid, circumstances, new_console, progress, spread, write_markdown
 from benchmarks.workload import Figures, Workload
+from skilld.core.manifest import read_manifest
 
 _BATCHES = (1, 4, 8, 16)
 _PREFILLS = (128, 512)
@@ -58,6 +59,7 @@ _GOALS = {
     "135m": (),
     "tiny": (Goal("loop int8", "graph int8", "decode_8", 0.6),),
 }
+_SHIPPED_GOALS = (Goal("loop int8", "graph int8", "decode_8", 0.6),)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -69,6 +71,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--geometry", choices=sorted(SHAPES), default="0.5b", help="shape of the random model"
+    )
+    parser.add_argument(
+        "--engine",
+        type=Path,
+        metavar="DIR",
+        help="measure this engine folder, without peers, instead of a random model",
     )
     parser.add_argument("--rounds", type=int, default=3, help="how often all contenders run")
     parser.add_argument(
@@ -101,7 +109,12 @@ def main(options: argparse.Namespace) -> int:
         num_threads=options.num_threads,
     )
     folder: Path = options.work_dir / options.geometry
-    engines = _prepare_engines(console, options, folder)
+    if options.engine is not None:
+        manifest = read_manifest(options.engine)
+        options.geometry, options.llama_dir = manifest.name, None
+        engines = {str(manifest.precision): options.engine.resolve()}
+    else:
+        engines = _prepare_engines(console, options, folder)
     peers: dict[str, LlamaCpp] = {}
     if options.llama_dir is not None:
         for kind, path in _prepare_gguf(console, options, folder).items():
@@ -173,6 +186,8 @@ def _contenders(
 ) -> dict[str, Callable[[], Figures]]:
     contenders: dict[str, Callable[[], Figures]] = {}
     for precision, kind in _PEER_KINDS.items():
+        if precision not in engines:
+            continue
         for contender in ("graph", "loop"):
             name = f"{contender} {precision}"
             contenders[name] = partial(_measure_ours, contender, engines[precision], workload)
@@ -219,16 +234,17 @@ def _report(
     grids = [speeds, _ratios(rounds), *_goals(options.geometry, rounds), costs]
     for grid in grids:
         grid.show(console)
-    _plot(options.out / "engine.png", rounds, geometry=options.geometry)
+    stem = "engine" if options.engine is None else f"engine-{options.geometry}"
+    _plot(options.out / f"{stem}.png", rounds, geometry=options.geometry)
     write_markdown(
-        options.out / "engine.md",
+        options.out / f"{stem}.md",
         title="Engine bench",
         notes=_notes(options.geometry, workload),
         grids=grids,
         facts=facts,
-        plot="engine.png",
+        plot=f"{stem}.png",
     )
-    console.print(f"written: {options.out / 'engine.md'}")
+    console.print(f"written: {options.out / f'{stem}.md'}")
     if options.json is not None:
         content = {"facts": facts, "workload": asdict(workload), "rounds": list(rounds)}
         options.json.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
@@ -254,7 +270,7 @@ def _ratios(rounds: Sequence[dict[str, Figures]]) -> Grid:
 
 def _goals(geometry: str, rounds: Sequence[dict[str, Figures]]) -> list[Grid]:
     rows = []
-    for goal in _GOALS[geometry]:
+    for goal in _GOALS.get(geometry, _SHIPPED_GOALS):
         if goal.under in rounds[0]:
             measured = statistics.median(_ratio(rounds, goal.over, goal.under, figure=goal.figure))
             rows.append(
@@ -281,8 +297,12 @@ def _title(figure: str) -> str:
 
 def _notes(geometry: str, workload: Workload) -> list[str]:
     return [
-        f"Random weights in the shape `{geometry}`; speed does not depend on what they say. "
-        f"Decode: tokens per second of all sequences together, {workload.generated} steps after "
+        (
+            f"Random weights in the shape `{geometry}`; speed does not depend on what they say. "
+            if geometry in SHAPES
+            else f"The engine `{geometry}` of this repository, free text, no drafts. "
+        )
+        + f"Decode: tokens per second of all sequences together, {workload.generated} steps after "
         f"{workload.context} tokens of context each. Prefill: one prompt, one row of logits.",
         "`graph` is the compiled model with its inputs filled beforehand, one step at the mean "
         "context over and over, and nothing around it but an argmax. `loop` is everything the "
