@@ -97,7 +97,8 @@ class Engine(Protocol):
     def step(self, batch: Batch) -> StepOutput:
         """Compute the new tokens of every row and write their cache.
 
-        A row with `past_len == 0` starts its sequence anew; its blocks need no clearing.
+        A row with `past_len == 0` starts its sequence anew; its blocks need no clearing. What lies
+        behind a row's last token in its last block may be overwritten.
 
         Raises:
             EngineError: a row does not fit its blocks, or the runtime failed.

@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from skilld.core.batch import Batch
+from skilld.core.batch import Batch, Row
 from skilld.core.errors import ArtefactError, EngineError
 from skilld.core.manifest import EngineManifest, read_manifest, verify_files
 from skilld.engine.base import CacheSpec, Mode, StepOutput
@@ -31,6 +31,7 @@ from skilld.engine.openvino_graph import (
     cache_specs,
     read_paged_graph,
 )
+from skilld.engine.step_sizes import StepSizes
 
 MODEL_FILE: Final = "model.xml"
 
@@ -55,6 +56,8 @@ _PROPERTIES: Final[Mapping[Mode, Mapping[str, Any]]] = {
 # want only the last. 0 should say so, but the Mamba kernel of 2026.4 then keeps none at all.
 _STATE_INTERVAL: Final = 1 << 30
 _MAX_KEPT_SIZES: Final = 64
+_PADDING_ID: Final = 0
+_MAX_LENGTHENED_CONTEXT: Final = 512
 
 
 class OpenVINOEngine:
@@ -105,6 +108,7 @@ class OpenVINOEngine:
             ) from error
         self._specs = cache_specs(compiled, path)
         self._block_tokens = block_tokens(compiled, path)
+        self._sizes = StepSizes(self.manifest.geometry)
         self._vocab_size = self.manifest.vocabulary.size
         self._has_state = any(spec.kind == "state" for spec in self._specs)
         self._states: list[npt.NDArray[np.generic]] = []
@@ -204,6 +208,7 @@ class OpenVINOEngine:
         wanted: list[int] = []
         max_context_len = 0
         end = 0
+        padded_row, num_padding = (None, 0) if self._has_state else self._pad(batch)
         for row in batch.rows:
             past_len, num_new = row.past_len, len(row.token_ids)
             context_len = past_len + num_new
@@ -221,6 +226,12 @@ class OpenVINOEngine:
             block_ids += row.block_ids[:num_blocks]
             block_begins.append(len(block_ids))
             wanted += range(end - row.num_logits, end)
+            if row is padded_row:
+                token_ids += [_PADDING_ID] * num_padding
+                positions += [context_len - 1] * num_padding
+                context_len += num_padding
+                end += num_padding
+                begins[-1] = end
             if context_len > max_context_len:
                 max_context_len = context_len
         # An index outside the bound memory would be read and written without a word.
@@ -239,6 +250,25 @@ class OpenVINOEngine:
         if self._has_state:
             self._fill_state(batch, past_lens)
         return len(wanted)
+
+    def _pad(self, batch: Batch) -> tuple[Row | None, int]:
+        """Choose a row to lengthen by tokens that nobody reads, and by how many.
+
+        They are written behind its last token in its last block, where its next tokens overwrite
+        them, as they do wrong guesses.
+        """
+        block_tokens = self._block_tokens
+        num_tokens = most_room = 0
+        roomy: Row | None = None
+        for row in batch.rows:
+            num_new = len(row.token_ids)
+            num_tokens += num_new
+            context_len = row.past_len + num_new
+            room = -context_len % block_tokens
+            # A row of one token takes a path of its own, which for a long context is far cheaper.
+            if room > most_room and (num_new > 1 or context_len <= _MAX_LENGTHENED_CONTEXT):
+                most_room, roomy = room, row
+        return roomy, self._sizes.padding(num_tokens, most_room)
 
     def _fill_state(self, batch: Batch, past_lens: list[int]) -> None:
         """Point every row at its state block: read it, write it back."""
