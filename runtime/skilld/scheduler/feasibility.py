@@ -145,8 +145,9 @@ def _num_prefill_steps(prefills: Sequence[int], chunk: int) -> int:
     """Steps before all prefills have their last token left, which the next step takes along."""
     if len(prefills) == 1:
         return -(-(prefills[0] + 1) // (chunk + 1)) - 1
-    # Each of them may leave a rest of a step that is too short for the next.
-    return sum(-(-tokens // chunk) for tokens in prefills)
+    # They share steps, but a rest of a step may be too short for a piece of the next.
+    packed = -(-sum(prefills) // (chunk - MIN_CHUNK_TOKENS + 1))
+    return min(packed, sum(-(-tokens // chunk) for tokens in prefills))
 
 
 def slack_ms(demands: Sequence[Demand], finish_s: Sequence[float]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -53,7 +53,6 @@ class Running:
         request_class: what it counts as; batch work that waited long counts as interactive.
         last_step_s: when it took part in a step last; its admission before that.
         num_steps: that chose tokens of it.
-        draft: tokens guessed to come next.
     """
 
     request: Request
@@ -62,7 +61,6 @@ class Running:
     request_class: RequestClass
     last_step_s: float
     num_steps: int = 0
-    draft: Sequence[int] = ()
 
 
 @dataclass(slots=True)
@@ -192,7 +190,7 @@ class Lane:
             request = run.request
             past_len = request.num_computed_tokens
             pending = len(request.tokens) - past_len
-            draft = run.draft
+            draft = request.draft
             if owed_tokens and run.request_class is RequestClass.DEADLINE:
                 owed_ms -= cost.row_bound_ms(pending, past_len)
                 owed_tokens -= pending
@@ -248,7 +246,7 @@ class Lane:
     def _owed(self) -> tuple[float, int]:
         """Time and tokens that the next rows of all deadline work take, guesses left out."""
         num_ms, num_tokens = 0.0, 0
-        if not any(run.draft for run in self.running.values()):
+        if not any(run.request.draft for run in self.running.values()):
             return num_ms, num_tokens
         for run in self.running.values():
             if run.request_class is RequestClass.DEADLINE:

@@ -287,7 +287,7 @@ class Scheduler:
             request = run.request
             run.num_steps += row.num_logits > 0
             run.last_step_s = now_s
-            run.draft = ()
+            request.draft = ()
             tokens = new_tokens.get(row.request_id, ())
             guessed = row.draft
             num_right = 0
@@ -301,7 +301,7 @@ class Scheduler:
             request.tokens += tokens
             lane.cache.commit(run.holding, request.tokens, request.num_computed_tokens)
             if drafts is not None and (draft := drafts.get(row.request_id)):
-                run.draft = draft[: request.max_total_tokens - len(request.tokens)]
+                request.draft = draft[: request.max_total_tokens - len(request.tokens)]
             if request.pins and request.num_computed_tokens == len(request.tokens):
                 del lane.running[row.request_id]
                 lane.cache.pin(run.holding, request.tokens)
@@ -515,16 +515,16 @@ class Scheduler:
                         continue
                 if self._admit(lane, request, request_class, now_s, only_in_min=is_claimed):
                     continue
+                num_bytes = lane.cache.least_bytes(request.tokens, request.max_total_tokens)
+                if not self.ledger.could_ever_reserve(lane.engine, num_bytes):
+                    # What others are guaranteed grew since it came, or what it may hold shrank.
+                    lane.queue.remove(request)
+                    if not request.pins:
+                        error = _too_large(request, num_bytes)
+                        ended.append(Finished(request, FinishReason.ERROR, error))
+                    continue
                 waited_s = now_s - request.arrival_s
                 if request_class is RequestClass.DEADLINE or waited_s >= self.policy.aging_s:
-                    num_bytes = lane.cache.least_bytes(request.tokens, request.max_total_tokens)
-                    if not self.ledger.could_ever_reserve(lane.engine, num_bytes):
-                        # What others are guaranteed grew since it came.
-                        lane.queue.remove(request)
-                        if not request.pins:
-                            error = _too_large(request, num_bytes)
-                            ended.append(Finished(request, FinishReason.ERROR, error))
-                        continue
                     is_claimed = is_claimed or self._may_claim(lane, request, num_bytes)
                 break
 
