@@ -425,6 +425,8 @@ class EngineLoop:
             self._end(entry, FinishReason.ERROR, error)
             return
         request.tokens += forced
+        room = request.max_total_tokens - len(request.tokens)
+        request.draft = entry.chooser.draft[:room]
         if entry.streams:
             self._events.append(Accepted(request.request_id, position))
             if forced:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from typing import Any
 
 import grpc
@@ -18,6 +19,7 @@ from tests.transports.conftest import (
     reason_of,
     rest_of,
     slow_step,
+    until,
 )
 
 from skilld.config import EngineConfig, GrpcConfig, SchedulerConfig
@@ -68,6 +70,75 @@ async def test_full_queue_turns_calls_away_and_says_when_to_retry(open_daemon: O
             stream.cancel()
         await daemon.left_alone()
         assert (await daemon.stub.Invoke(SHORT)).output_json == '"a"'
+
+
+async def test_a_client_that_floods_fills_its_own_queue_only(
+    open_daemon: OpenDaemon, gate: Gate
+) -> None:
+    scheduler = SchedulerConfig(max_queued_per_client=3)
+    flood = (("skilld-client", "flood"),)
+    async with open_daemon(engine=ONE_AT_A_TIME, scheduler=scheduler, before_step=gate) as daemon:
+        inbox = daemon.box.engine_loop._inbox
+        long = await started(daemon, LONG)
+        await until(lambda: gate.num_held == 1)
+        calls = []
+        for number in range(1, 5):  # one after the other, so that their order is known
+            calls.append(daemon.stub.Invoke(SHORT, metadata=flood))
+            await until(lambda number=number: inbox.qsize() == number)  # type: ignore[misc]
+        other = daemon.stub.Invoke(SHORT, metadata=(("skilld-client", "arm-1"),))
+        await until(lambda: inbox.qsize() == 5)
+        gate.let(1)
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await calls.pop()
+        assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert reason_of(caught.value) == "CLIENT_QUEUE_FULL"
+        assert detail_of(caught.value, error_details_pb2.RetryInfo) is not None
+        waiting = list(daemon.box.engine_loop._scheduler._lanes["fake"].queue)
+        assert [request.client for request in waiting] == ["flood", "arm-1", "flood", "flood"]
+        long.cancel()
+        gate.open()
+        for call in [*calls, other]:
+            assert (await call).output_json == '"a"'
+
+
+async def test_a_deadline_that_cannot_be_met_is_refused_at_once_with_both_figures(
+    open_daemon: OpenDaemon,
+) -> None:
+    async with open_daemon(before_step=slow_step, engine=EngineConfig(max_draft=0)) as daemon:
+        request = within(LONG, 0.25)  # 990 tokens of at least 3 ms each
+        request.request_class = v1.REQUEST_CLASS_DEADLINE
+        error = await error_of(daemon, request)
+        assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+        assert reason_of(error) == "CANNOT_FINISH"
+        message = error.details() or ""
+        found = re.search(r"before its deadline: needs (\d+) ms, has (\d+)", message)
+        assert found is not None, message
+        assert int(found[1]) > 1000
+        assert int(found[2]) <= 250
+        (figures,) = await daemon.box.service.snapshot()
+        assert (figures["num_deadline_refusals"], figures["num_deadline_misses"]) == (1, 0)
+        assert figures["num_steps"] == 0
+
+
+async def test_an_engine_comes_and_goes_while_others_serve(
+    open_daemon: OpenDaemon, write_engine: WriteEngine, gate: Gate
+) -> None:
+    other = write_engine("other", {"say": ECHO.replace('id = "echo"', 'id = "say"')})
+    say = v1.InvokeRequest(skill="say", input_json='{"text": "a"}')
+    async with open_daemon(before_step=gate) as daemon:
+        await asyncio.to_thread(daemon.box.load, other)
+        call = daemon.stub.Invoke(say)
+        await until(lambda: gate.num_held == 1)
+        unload = asyncio.ensure_future(asyncio.to_thread(daemon.box.unload, "other"))
+        await until(lambda: not daemon.box.engine_loop._inbox.empty())
+        gate.open()
+        await unload
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await call
+        assert reason_of(caught.value) == "ENGINE_UNLOADED"
+        assert reason_of(await error_of(daemon, say)) == "UNKNOWN_SKILL"
+        assert (await daemon.stub.Invoke(SHORT)).output_json == '"a"'
+        assert list(daemon.box.ledger.accounts) == ["fake"]
 
 
 async def test_too_many_calls_are_turned_away_and_the_box_still_talks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -67,6 +68,7 @@ class Request:
             generated.
         tokens: prompt and everything accepted since; the tail past `num_computed_tokens` is
             what the next step must feed.
+        draft: tokens guessed to come after `tokens`, for the next step to verify.
         num_computed_tokens: how many of `tokens` are in the KV cache.
         kv_bytes: cache bytes it held when it ended.
     """
@@ -83,6 +85,7 @@ class Request:
     expected_steps: int = 0
     pins: bool = False
     tokens: list[int] = field(init=False)
+    draft: Sequence[int] = field(default=(), init=False)
     num_computed_tokens: int = field(default=0, init=False)
     kv_bytes: int = field(default=0, init=False)
 
