@@ -1,21 +1,10 @@
-"""The scheduler's promises, one by one and then under a storm of operations."""
+"""What the scheduler does, one step at a time."""
 
 from __future__ import annotations
 
 import itertools
 
 import pytest
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-from hypothesis.stateful import (
-    Bundle,
-    MultipleResults,
-    RuleBasedStateMachine,
-    consumes,
-    invariant,
-    multiple,
-    rule,
-)
 
 from skilld.core.batch import Batch
 from skilld.core.errors import InvalidRequestError, OverloadedError
@@ -252,114 +241,3 @@ def test_recurrent_state_blocks_are_held_from_admission_to_the_end() -> None:
     assert scheduler.ledger.used_bytes == 2 * 100 + 50
     scheduler.finish(first)
     assert scheduler.ledger.used_bytes == 0
-
-
-class Storm(RuleBasedStateMachine):
-    """Add, step, finish, abort and expire in any order; the accounts hold after each."""
-
-    requests: Bundle[Request] = Bundle("requests")
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.now_s = 0.0
-        self.live: dict[str, Request] = {}
-        self.ended: set[str] = set()
-        self.scheduler = scheduler_of(
-            budget_bytes=3000,
-            a=limits(),
-            b=limits(
-                block_bytes=37,
-                state_block_bytes=11,
-                state_blocks_per_sequence=1,
-                num_state_blocks=4,
-            ),
-        )
-
-    @rule(
-        target=requests,
-        engine=st.sampled_from(["a", "b"]),
-        prompt_len=st.integers(1, 70),
-        max_tokens=st.integers(1, 20),
-        request_class=st.sampled_from(list(RequestClass)),
-        patience_s=st.none() | st.floats(0.1, 5.0),
-    )
-    def add(
-        self,
-        engine: str,
-        prompt_len: int,
-        max_tokens: int,
-        request_class: RequestClass,
-        patience_s: float | None,
-    ) -> Request | MultipleResults[Request]:
-        fresh = request(
-            prompt_len,
-            max_tokens,
-            engine=engine,
-            request_class=request_class,
-            deadline_s=None if patience_s is None else self.now_s + patience_s,
-        )
-        try:
-            self.scheduler.add(fresh)
-        except (InvalidRequestError, OverloadedError):
-            return multiple()
-        self.live[fresh.request_id] = fresh
-        return fresh
-
-    @rule(dt_s=st.floats(0.0, 1.0), num_tokens=st.integers(1, 3))
-    def run_step(self, dt_s: float, num_tokens: int) -> None:
-        self.now_s += dt_s
-        batch, expired = self.scheduler.schedule(self.now_s)
-        for finished in expired:
-            self._end(finished.request)
-        if batch is None:
-            assert not self.live, "not work-conserving"
-            return
-        assert batch.num_new_tokens <= 16
-        for row in batch.rows:
-            assert len(row.block_ids) * 4 >= row.past_len + len(row.token_ids)
-        new_tokens = {
-            row.request_id: [7] * min(num_tokens, self._room(row.request_id))
-            for row in batch.rows
-            if row.num_logits
-        }
-        self.scheduler.update(batch, step_ms=1.0 + dt_s, new_tokens=new_tokens, now_s=self.now_s)
-        for request_id in new_tokens:
-            if self._room(request_id) == 0:
-                done = self.live[request_id]
-                self.scheduler.finish(done)
-                self._end(done)
-
-    @rule(target_request=consumes(requests))
-    def abort(self, target_request: Request) -> None:
-        was_live = target_request.request_id in self.live
-        assert self.scheduler.abort(target_request) == was_live
-        if was_live:
-            self._end(target_request)
-
-    @invariant()
-    def the_accounts_hold(self) -> None:
-        self.scheduler.check()
-
-    def teardown(self) -> None:
-        for live in list(self.live.values()):
-            assert self.scheduler.abort(live)
-        assert self.scheduler.ledger.reserved_bytes == 0
-        self.scheduler.check()
-
-    def _room(self, request_id: str) -> int:
-        live = self.live[request_id]
-        return live.max_tokens - live.num_generated_tokens
-
-    def _end(self, ended: Request) -> None:
-        assert ended.request_id not in self.ended, "ended twice"
-        self.ended.add(ended.request_id)
-        del self.live[ended.request_id]
-
-
-TestStorm = Storm.TestCase
-TestStorm.settings = settings(
-    max_examples=60,
-    stateful_step_count=60,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)

@@ -287,7 +287,8 @@ class Scheduler:
             request = run.request
             run.num_steps += row.num_logits > 0
             run.last_step_s = now_s
-            request.draft = ()
+            if row.num_logits:
+                request.draft = ()
             tokens = new_tokens.get(row.request_id, ())
             guessed = row.draft
             num_right = 0
@@ -619,6 +620,8 @@ class Scheduler:
             + len(run.holding.state_block_ids) * geometry.state_block_bytes
         )
         lane.cache.release(run.holding)
+        if self.ledger.limit_bytes < self.ledger.budget_bytes:
+            self.memory.shrink_to_limit()  # what stayed cached may be too much
 
     def _drain_estimate_s(self, lane: Lane) -> float:
         """Rough time until a place in the queue is free: one running request's remainder."""
