@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
         (
             "share",
             share_bench,
-            "One cache budget shared by three engines under bursts, against splitting it up.",
+            "One cache budget shared by six engines under bursts, against splitting it up.",
         ),
         (
             "prefix",

@@ -1,6 +1,7 @@
 """`tools/bench share`: what sharing one cache budget brings over dividing it up.
 
-Three engines that differ in the cache they need per token meet bursts of calls with deadlines.
+Six engines, of three kinds that differ in the cache they need per token, meet bursts of calls with
+deadlines.
 The same scheduler serves them with one shared budget, an equal static split, the best static
 split that a search finds, and memory without end. The figure is the highest rate of calls at
 which 99 % are answered in time.
@@ -37,6 +38,7 @@ from benchmarks.sharing import IN_TIME, Bench, ResidentCost, Split, Tally, simul
 from skilld.core.manifest import read_manifest
 
 _GEOMETRIES = {"light": "tiny-kv1", "middle": "tiny", "heavy": "tiny-kv6"}
+_COPIES = 2
 _SEED = 7
 _SHARED_TOKENS = 300
 _PROMPT_TOKENS = (320, 420)
@@ -86,8 +88,8 @@ class Plan:
     real_slots: int
 
 
-_FULL = Plan(Effort(120, 2, 0.03), Effort(120, 1, 0.05), _CORRELATIONS, 4, 48)
-_QUICK = Plan(Effort(60, 1, 0.06), None, (0.0,), 2, 16)
+_FULL = Plan(Effort(60, 4, 0.03), Effort(60, 2, 0.05), _CORRELATIONS, 4, 48)
+_QUICK = Plan(Effort(40, 1, 0.06), None, (0.0,), 2, 16)
 _REAL_SEED = 500
 # Where the bisection on real engines starts, relative to the rate found in virtual time.
 _REAL_BRACKET = (0.5, 1.2)
@@ -169,7 +171,8 @@ def _prepare(console: Console, work_dir: Path) -> dict[str, Path]:
     for name, geometry in _GEOMETRIES.items():
         model = models.model(f"share-{name}", geometry, seed=_SEED, work_dir=work_dir)
         models.prepare(console, model, skills={model.name: _SKILL.format(name=model.name)})
-        folders[name] = model.engine
+        for copy in range(_COPIES):
+            folders[f"{name} {copy + 1}"] = model.engine
     return folders
 
 
@@ -393,12 +396,14 @@ def _virtual_grid(found: Sequence[Found]) -> Grid:
     rows = [
         [
             f"{f.trial.bench.traffic.correlation:.1f}, {f.trial.name}",
-            " / ".join(f"{most / f.split.budget_bytes:.0%}" for _, most in f.split.bounds),
+            " / ".join(
+                f"{most / f.split.budget_bytes:.0%}" for _, most in f.split.bounds[::_COPIES]
+            ),
             *_outcomes(f.tally),
         ]
         for f in found
     ]
-    columns = ["correlation, contender", "most memory of each", *_OUTCOMES]
+    columns = ["correlation, contender", "most memory, each of a kind", *_OUTCOMES]
     return Grid("Virtual time: at these rates", columns, rows)
 
 
@@ -549,8 +554,9 @@ def _ratio(over: float, under: float) -> float:
 def _notes(bench: Bench) -> list[str]:
     traffic = bench.traffic
     return [
-        f"Three engines of one small geometry that differ in the cache they need per token (1 : 2 "
-        f": 6), random weights. Every engine gets a third of the calls, in bursts: time goes in "
+        f"{len(bench.engines)} engines of one small geometry with random weights, two of each kind; "
+        "the kinds differ in the cache they need per token (1 : 2 : 6). Every engine gets as many "
+        "calls as any other, in bursts: time goes in "
         f"slots of {traffic.slot_s:.2f} s, in {ON_SHARE:.0%} of them an engine is on, and then its "
         "calls arrive as a Poisson process, whether others were answered or not. The correlation "
         "is that of two engines being on. A call has a prompt of "
@@ -558,16 +564,21 @@ def _notes(bench: Bench) -> list[str]:
         f"{traffic.shared_tokens} are its skill's and the same in all calls, generates "
         f"{traffic.output_tokens[0]} to {traffic.output_tokens[1]} tokens (nobody knows how many "
         f"before), and has a deadline of {bench.patience:.0f} times the time it takes alone.",
-        "The budget is such that an equal third holds one call of the heaviest engine when both "
+        "The budget is such that an equal part holds one call of the heaviest engine when both "
         "its prompt and its answer are the longest. All contenders run the same scheduler, with "
         "the same sharing of beginnings, on the same calls; only the bounds of the ledger differ. "
-        "The best split is the best of all splits into twelfths, found on calls that are used for "
-        "nothing else. The rate is the mean over on and off; within a burst it is five times as "
+        "The best split is the best of all splits of the budget into twelfths per kind, found on "
+        "calls that are used for nothing else. The rate is the mean over on and off; within a burst it is five times as "
         "high.",
         "Virtual time: the daemon's scheduler and cache accounts on a clock that only steps move; "
         "the steps take what the cost model learned on the real engines says. Real engines: the "
         "whole engine loop. Refused at once: told on arrival that the deadline cannot be met. "
         "Later: told so after waiting for memory. Missed: admitted, and late.",
+        "Why less for the best split than for the equal one, and less with correlation: a fitting "
+        "split already gives the heavy engines what they need on average, so sharing adds only what "
+        "others leave unused at the moment. When all burst together, nobody leaves anything. "
+        "Whatever the memory, bursts that coincide ask more of the device than it has; the rate "
+        "with endless memory is the bound.",
         "Why memory matters here at all: one device computes one step at a time, so more cache "
         "cannot make it compute more at once. It makes batches larger, and a step costs nearly "
         "the same for one row as for several. The gain ends where a larger batch no longer saves "

@@ -75,14 +75,20 @@ def find(trial: Trial) -> Found:
 
 
 def best_static(bench: Bench, budget_bytes: int, effort: Effort) -> Split:
-    """The static split that serves the highest rate, on traffic that is used for nothing else."""
-    seeds = (1000,)
+    """The static split that serves the highest rate, on traffic that is used for nothing else.
+
+    Engines that need as much cache per token get parts of one size.
+    """
+    seeds = (1000, 1001)
+    needs = [engine.block_bytes for engine in bench.engines]
+    kinds = sorted(set(needs))
     guess = Split.static(budget_bytes, [1.0] * len(bench.engines))
     best, best_rate = guess, 0.0
     if fits(bench, guess):
         best_rate = _highest(bench, guess, effort, seeds=seeds, low=_first_guess(bench))
-    for parts in _partitions(_PARTS, len(bench.engines)):
-        split = Split.static(budget_bytes, parts)
+    for parts in _partitions(_PARTS, len(kinds)):
+        part_of = dict(zip(kinds, parts, strict=True))
+        split = Split.static(budget_bytes, [part_of[need] / needs.count(need) for need in needs])
         if not fits(bench, split):
             continue
         rate = max(best_rate * _WORTH_TRYING, 1e-2)
