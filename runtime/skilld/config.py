@@ -66,7 +66,8 @@ class EngineConfig(_Record):
     """How engines run.
 
     Attributes:
-        num_threads: of the vendor runtime; 0 takes every core this process may use.
+        num_threads: of the vendor runtime; 0 takes one for engines below 30 million parameters,
+            every core this process may use for larger ones.
         mode: "fast", or "parity" for f32 arithmetic that does not depend on batching.
         max_num_seqs: most sequences of one batch.
         max_num_batched_tokens: most new tokens of one step.

@@ -31,6 +31,8 @@ _log = logging.getLogger("skilld.box")
 MIN_PINNED_TOKENS = 16
 _STOP_TIMEOUT_S = 10.0
 
+_SMALL_ENGINE_PARAMETERS = 30_000_000
+
 OpenEngine = Callable[[Path, EngineManifest], Engine]
 
 
@@ -77,9 +79,17 @@ def find_engines(paths: Iterable[Path]) -> list[Path]:
     return found
 
 
-def num_threads_of(config: EngineConfig) -> int:
-    """CPU threads of a step: as configured, or every core this process may use."""
-    return config.num_threads or len(os.sched_getaffinity(0))
+def num_threads_of(config: EngineConfig, manifest: EngineManifest) -> int:
+    """CPU threads of a step: as configured, or what suits the size of the engine.
+
+    A large engine gets every core this process may use. A step of a small one is too short for
+    a second thread to pay when callers keep the cores busy (see runtime/DECISIONS.md).
+    """
+    if config.num_threads:
+        return config.num_threads
+    if manifest.geometry.num_parameters < _SMALL_ENGINE_PARAMETERS:
+        return 1
+    return len(os.sched_getaffinity(0))
 
 
 class Box:
@@ -281,7 +291,7 @@ class Box:
     def _open_vendor_engine(self, path: Path, manifest: EngineManifest) -> Engine:
         settings = self.config.engine
         return open_engine(
-            path, manifest, num_threads=num_threads_of(settings), mode=Mode(settings.mode)
+            path, manifest, num_threads=num_threads_of(settings, manifest), mode=Mode(settings.mode)
         )
 
 

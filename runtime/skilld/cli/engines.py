@@ -36,8 +36,10 @@ def verify_command(options: argparse.Namespace) -> int:
     from skilld.builder.verify import verify
     from skilld.config import EngineConfig
 
-    threads = num_threads_of(EngineConfig(num_threads=options.num_threads or 0))
     engine_dir = _engine_dir(options.engine)
+    threads = num_threads_of(
+        EngineConfig(num_threads=options.num_threads or 0), read_manifest(engine_dir)
+    )
     found = with_progress(
         lambda progress: verify(engine_dir, num_threads=threads, progress=progress),
         is_quiet=options.json,
