@@ -569,7 +569,7 @@ class Scheduler:
             busy = [other.virtual_ms for other in self._lanes.values() if other.running]
             lane.virtual_ms = max(lane.virtual_ms, min(busy, default=self._turn.virtual_ms))
         holding, num_computed = lane.cache.admit(quote, firm=firm)
-        if request.num_computed_tokens == 0 and not request.num_generated_tokens:
+        if request.kv_bytes == 0:  # it held none before: not one that was preempted
             lane.figures.num_prompt_tokens += len(request.prompt)
             lane.figures.num_prefix_tokens += num_computed
         request.num_computed_tokens = num_computed
