@@ -79,7 +79,7 @@ def best_static(bench: Bench, budget_bytes: int, effort: Effort) -> Split:
 
     Engines that need as much cache per token get parts of one size.
     """
-    seeds = (1000, 1001)
+    seeds = (1000,)
     needs = [engine.block_bytes for engine in bench.engines]
     kinds = sorted(set(needs))
     guess = Split.static(budget_bytes, [1.0] * len(bench.engines))
