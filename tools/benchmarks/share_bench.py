@@ -573,9 +573,9 @@ def _notes(bench: Bench) -> list[str]:
         "the steps take what the cost model learned on the real engines says. Real engines: the "
         "whole engine loop. Refused at once: told on arrival that the deadline cannot be met. "
         "Later: told so after waiting for memory. Missed: admitted, and late.",
-        "Why the gain over the best split is smaller, and smaller still with correlation: a fitting "
-        "split gives the heavy engines what they need on average, so sharing adds only what others "
-        "leave unused at the moment. When all burst together, nobody leaves anything. "
+        "Why the gain over the best split is smaller, and smaller still with correlation: a "
+        "fitting split gives the heavy engines what they need on average, so sharing adds only "
+        "what others leave unused at the moment. When all burst together, nobody leaves anything. "
         "Whatever the memory, bursts that coincide ask more of the device than it has; the rate "
         "with endless memory is the bound.",
         "Why memory matters here at all: one device computes one step at a time, so more cache "
