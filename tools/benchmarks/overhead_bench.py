@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import itertools
 import json
 import statistics
 import sys
@@ -247,7 +248,7 @@ def _trace(socket: Path, path: Path, *, num_calls: int) -> Stages:
         counted = calls[end - num_calls : end]
         stages[name] = {
             _STAGES[point]: statistics.median(c[point] - c[before] for c in counted) * 1e6
-            for before, point in zip(POINTS, POINTS[1:], strict=False)
+            for before, point in itertools.pairwise(POINTS)
         }
         rest_us = client_ms[name] * 1e3 - sum(stages[name].values())
         stages[name]["gRPC on both sides, and the client"] = rest_us
@@ -378,7 +379,6 @@ def _plot(path: Path, results: Results, stages: Stages) -> None:
         heights = [stages[name][stage] for name in names]
         right.bar(names, heights, bottom=bottoms, label=stage, width=0.5)
         bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
-    right.set_xlim(-0.5, len(names) + 1.2)
     right.set_ylabel("microseconds of a call")
     _legend_upwards(right)
     for panel in (left, right):
@@ -392,4 +392,11 @@ def _legend_upwards(panel: Any) -> None:  # Any: matplotlib has no types
     """A legend in the order of the bars, from the top down."""
     handles: Sequence[Any]
     handles, labels = panel.get_legend_handles_labels()
-    panel.legend(handles[::-1], labels[::-1], frameon=False, fontsize=8, loc="upper right")
+    panel.legend(
+        handles[::-1],
+        labels[::-1],
+        frameon=False,
+        fontsize=8,
+        loc="upper left",
+        bbox_to_anchor=(1, 1),
+    )

@@ -619,7 +619,7 @@ def _plot(
             [f"correlation {correlation:g}" for correlation in correlations],
         )
         left.set_ylabel("highest rate with 99 % in time, calls/s")
-        left.legend(frameon=False)
+        left.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, 1.12), ncols=3)
         for name, colour in _COLOURS.items():
             mine = sorted(
                 (run.rate_per_s, run.tally.in_time)
