@@ -506,3 +506,26 @@ def test_a_call_that_became_impossible_is_ended_and_blocks_nobody() -> None:
     assert isinstance(end.error, InvalidRequestError)
     assert end.error.reason == "REQUEST_TOO_LARGE"
     assert not sim.live
+
+
+def test_batch_work_gives_up_its_place_in_a_full_batch() -> None:
+    sim = simulation({"a": (limits(max_num_seqs=2), CHEAP)})
+    patient = [request(max_tokens=400, request_class=BATCH) for _ in range(2)]
+    for call in patient:
+        sim.submit(call)
+    sim.step()
+    called = request(max_tokens=10)
+    sim.submit(called)
+    sim.step()
+    assert called.request_id in sim.admitted
+    assert sim.scheduler.figures("a")["num_preemptions"] == 1
+    sim.run()
+    assert all(sim.ends[call.request_id].reason is FinishReason.LENGTH for call in patient)
+
+
+def test_a_long_queue_of_deadline_calls_is_not_refused_while_there_is_time() -> None:
+    # Two at a time, ten steps of 1 ms each: a hundred calls take half a second.
+    sim = simulation({"a": (limits(max_num_seqs=2), (1.0, 0.0, 0.0, 0.0))})
+    calls = [request(max_tokens=10, request_class=DEADLINE, patience_s=1.0) for _ in range(100)]
+    sim.run(calls)
+    assert all(sim.ends[call.request_id].reason is FinishReason.LENGTH for call in calls)

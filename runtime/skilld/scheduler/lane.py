@@ -111,6 +111,14 @@ class Lane:
         """Admitted requests that count as this class."""
         return sum(run.request_class is request_class for run in self.running.values())
 
+    def has_seat(self, request_class: RequestClass) -> bool:
+        """Whether one more request may run; batch work makes way for all other."""
+        if len(self.running) < self.limits.max_num_seqs:
+            return True
+        return request_class is not RequestClass.BATCH and any(
+            not run.holding.firm for run in self.running.values()
+        )
+
     def standing(self, now_s: float, aging_s: float) -> RequestClass:
         """The best class among admitted requests; work left alone for long counts as better."""
         for run in self.running.values():

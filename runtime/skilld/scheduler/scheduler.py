@@ -17,6 +17,7 @@ not the next one of the plan in `feasibility` may take no longer than the plan h
 from __future__ import annotations
 
 import bisect
+import collections
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ from skilld.scheduler.request_queue import RequestQueue
 
 # How long a look at the waiting deadline work stays good while none arrives.
 _SCREEN_EVERY_S = 0.01
+_CANDIDATES_PER_PAUSE = 32  # a longer queue is looked at less often, as that takes longer
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,7 +226,9 @@ class Scheduler:
                 request.request_class = RequestClass.INTERACTIVE
         else:
             self._deadlines.next_expiry_s = min(self._deadlines.next_expiry_s, request.deadline_s)
-            self._deadlines.next_screen_s = 0.0
+            # In a long queue it has time until the next look, if one is due at all.
+            if len(lane.queue) < limits.max_num_seqs or math.isinf(self._deadlines.next_screen_s):
+                self._deadlines.next_screen_s = 0.0
         return lane.queue.push(request)
 
     def schedule(self, now_s: float) -> tuple[Batch | None, list[Finished]]:
@@ -429,10 +433,25 @@ class Scheduler:
         if not candidates:
             self._deadlines.next_screen_s = math.inf  # until one arrives
             return
-        self._deadlines.next_screen_s = now_s + _SCREEN_EVERY_S
-        accepted: Sequence[Demand] = self._running_demands()
+        pause_s = _SCREEN_EVERY_S * (1 + len(candidates) / _CANDIDATES_PER_PAUSE)
+        self._deadlines.next_screen_s = now_s + pause_s
+        running = self._running_demands()
+        num_of_lane = collections.Counter(demand.engine for demand in running)
+        near: list[tuple[Request, Demand]] = []  # those that could be admitted next
         for request in sorted(candidates, key=_deadline_s):
             demand = self._waiting_demand(request)
+            num_of_lane[request.engine] += 1
+            if num_of_lane[request.engine] <= self._lanes[request.engine].limits.max_num_seqs:
+                near.append((request, demand))
+                continue
+            plan = self._plan([demand], now_s)  # not before others end: is there time at all?
+            if plan.spare_ms < 0.0:
+                self._refuse(request, demand, plan, now_s, ended)
+        everything = sorted([*running, *(demand for _, demand in near)], key=_demand_deadline_s)
+        if self._plan(everything, now_s).spare_ms >= 0.0:
+            return
+        accepted: Sequence[Demand] = running
+        for request, demand in near:
             plan = self._plan(_with(accepted, demand), now_s)
             if plan.spare_ms >= 0.0:
                 accepted = plan.demands
@@ -475,12 +494,15 @@ class Scheduler:
             for run in lane.running.values()
             if run.request_class is RequestClass.DEADLINE
         ]
-        demands.sort(key=lambda demand: demand.deadline_s)
+        demands.sort(key=_demand_deadline_s)
         return demands
 
     def _plan(self, demands: Sequence[Demand], now_s: float) -> _Plan:
         """In lockstep if that meets all deadlines, else whichever kind of plan does better."""
-        paces = {name: lane.pace(self.policy.step_bound_ms) for name, lane in self._lanes.items()}
+        paces = {
+            name: self._lanes[name].pace(self.policy.step_bound_ms)
+            for name in {demand.engine for demand in demands}
+        }
         best: _Plan | None = None
         for in_lockstep in (True, False):
             finish_s = finish_times_s(demands, paces, now_s=now_s, in_lockstep=in_lockstep)
@@ -502,11 +524,10 @@ class Scheduler:
             waiting.sort(key=_head_urgency)
         is_claimed = False
         for lane in waiting:
-            while len(lane.running) < lane.limits.max_num_seqs:
-                request = lane.queue.peek()
-                if request is None:
-                    break
+            while (request := lane.queue.peek()) is not None:
                 request_class = lane.queue.head_class()
+                if not lane.has_seat(request_class):
+                    break
                 if request_class is RequestClass.DEADLINE:
                     # Time may have passed since it was screened, which others used.
                     demand = self._waiting_demand(request)
@@ -560,9 +581,10 @@ class Scheduler:
             )
             if shortfall is None:
                 return False
-            if shortfall.is_zero:
+            is_full = len(lane.running) >= lane.limits.max_num_seqs
+            if shortfall.is_zero and not is_full:
                 break
-            self._preempt(self._victim(lane if shortfall.own_bytes > 0 else None))
+            self._preempt(self._victim(lane if is_full or shortfall.own_bytes > 0 else None))
         lane.queue.pop()
         if not lane.running:
             # An engine that was idle must not spend its saved-up time in one go.
@@ -683,9 +705,13 @@ def _deadline_s(request: Request) -> float:
     return math.inf if request.deadline_s is None else request.deadline_s
 
 
+def _demand_deadline_s(demand: Demand) -> float:
+    return demand.deadline_s
+
+
 def _with(demands: Sequence[Demand], demand: Demand) -> Sequence[Demand]:
     """The demands and one more, in order of deadlines."""
-    position = bisect.bisect(demands, demand.deadline_s, key=lambda d: d.deadline_s)
+    position = bisect.bisect(demands, demand.deadline_s, key=_demand_deadline_s)
     return [*demands[:position], demand, *demands[position:]]
 
 
