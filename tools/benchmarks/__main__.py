@@ -10,6 +10,7 @@ from benchmarks import (
     json_bench,
     mix_bench,
     overhead_bench,
+    preempt_bench,
     prefix_bench,
     share_bench,
     skill_bench,
@@ -63,6 +64,11 @@ def _parser() -> argparse.ArgumentParser:
             "overhead",
             overhead_bench,
             "Calls over gRPC that cost the model nothing, against a health check.",
+        ),
+        (
+            "preempt",
+            preempt_bench,
+            "Answers of batch calls that lose their blocks to others, against undisturbed ones.",
         ),
     ):
         sub = commands.add_parser(

@@ -110,7 +110,7 @@ def write_markdown(
     notes: Sequence[str],
     grids: Sequence[Grid],
     facts: dict[str, str],
-    plot: str,
+    plot: str | None = None,
 ) -> None:
     """Write one report.
 
@@ -120,13 +120,13 @@ def write_markdown(
         notes: paragraphs below the title.
         grids: the tables.
         facts: from `circumstances`, with what the bench adds.
-        plot: file name of the picture beside it.
+        plot: file name of the picture beside it; None without one.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     parts = [
         f"# {title}",
         *notes,
-        f"![{title}]({plot})",
+        *([] if plot is None else [f"![{title}]({plot})"]),
         *(grid.markdown() for grid in grids),
         "## Circumstances",
         "\n".join(f"- {key}: {value}" for key, value in facts.items()),
