@@ -1,26 +1,4 @@
-"""`EngineLoop`: the thread that owns scheduler, ledger, arenas and engines.
-
-The life of a request:
-
-1.  A transport calls `SkillService`, which validates the input, renders and tokenizes the prompt
-    and calls `submit` with a `Request` and its `TokenChooser`.
-2.  Thread border 1: the pair goes into the inbox. The engine thread takes it out at the next
-    step border and adds it to the scheduler, which queues or refuses it.
-3.  `schedule(now)` refuses it if its deadline cannot be met, admits it once the ledger grants
-    its whole reservation, and puts a prefill chunk of it into a batch, beside the decodes of
-    others. What is known of its beginning it shares; a partial block of that is copied.
-4.  `engine.step(batch)` computes; new keys and values go into the request's blocks.
-5.  For rows that ask for logits, the chooser picks a token under the skill's constraint, any
-    tokens that follow from it without choice, and guesses what may come next.
-6.  `update` appends them; the next step feeds them all in one row and verifies the guesses. Back
-    to 4. Batch work may lose its blocks meanwhile; it then goes back to 3 with its tokens.
-7.  The chooser says the answer is complete, or the deadline passes, or an abort came: the
-    scheduler ends the request, its blocks and pages are free before the next step is planned.
-8.  Thread border 2: events leave through `deliver`, those of one step in one call. The service
-    turns tokens into text, validates the answer and replies.
-
-Everything but `submit`, `abort`, `call` and `run` runs on the engine thread.
-"""
+"""`EngineLoop`: see `skilld.loop`, where the life of a request is told."""
 
 from __future__ import annotations
 
@@ -32,13 +10,14 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from skilld.core.batch import Batch
 from skilld.core.errors import CancelledError, EngineError, SkilldError, UnavailableError
 from skilld.core.request import FinishReason, Request
-from skilld.engine.base import Engine, StepOutput
+from skilld.engine.base import Engine
 from skilld.kvcache import Arena
+from skilld.loop.events import Accepted, Deliver, Ended, Event, TokenChooser, Tokens
 from skilld.scheduler import CostModel, EngineLimits, Scheduler
 from skilld.telemetry import EngineCounters
 
@@ -51,72 +30,6 @@ _log = logging.getLogger("skilld.loop")
 _IDLE_BEFORE_CHECK_S = 0.25
 # Requests wait and nothing can run: only when the host is short of memory. Look again this often.
 _BLOCKED_WAIT_S = 0.02
-
-
-class TokenChooser(Protocol):
-    """Chooses the tokens of one answer; `skilld.skills.Decoding` is the one that ships."""
-
-    finish_reason: FinishReason | None
-
-    @property
-    def draft(self) -> Sequence[int]:
-        """Tokens it guesses come after all it returned, for the next step to verify."""
-        ...
-
-    def start(self) -> list[int]:
-        """Tokens the answer begins with, whatever the model thinks."""
-        ...
-
-    def advance(self, output: StepOutput, first_line: int, draft: Sequence[int]) -> list[int]:
-        """The next token and those it forces; see `Decoding.advance`."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The scheduler took the request; only for requests that stream."""
-
-    request_id: str
-    queue_position: int
-
-
-@dataclass(frozen=True, slots=True)
-class Tokens:
-    """Tokens were appended; only for requests that stream."""
-
-    request_id: str
-    token_ids: Sequence[int]
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The last event of every request.
-
-    Attributes:
-        request_id: whose.
-        reason: why it ended.
-        token_ids: all generated tokens.
-        error: set when it did not end by itself.
-        queue_ms: from submission to admission.
-        first_token_ms: from submission to the first chosen token; 0 if there was none.
-        total_ms: from submission to the end.
-        num_steps: engine steps it took part in.
-        kv_bytes: cache bytes it held at the end.
-    """
-
-    request_id: str
-    reason: FinishReason
-    token_ids: Sequence[int]
-    error: SkilldError | None
-    queue_ms: float
-    first_token_ms: float
-    total_ms: float
-    num_steps: int
-    kv_bytes: int
-
-
-Event = Accepted | Tokens | Ended
-Deliver = Callable[[list[Event]], None]
 
 
 @dataclass(slots=True)
@@ -138,7 +51,7 @@ class _Resident:
 
 
 class EngineLoop:
-    """See the module docstring.
+    """The thread that owns scheduler, ledger, arenas and engines.
 
     Args:
         scheduler: handed over; nobody else may touch it afterwards.
