@@ -9,7 +9,7 @@ unloaded and the memory limit goes down and up. Every few seconds all calls are 
 - threads, open files and resident memory of the process are noted.
 
 The run fails on an answer that nobody should get, an account that is not exact, and on threads,
-files or memory that grow from the second quarter of the run to its end.
+files or memory that still grow in the second half of the run.
 """
 
 from __future__ import annotations
@@ -51,9 +51,11 @@ CALLS_PER_HOUR = 36_000
 NUM_CALLERS = 12
 CALLS_PER_ROUND = 600
 KV_BUDGET_BYTES = 6 << 20
-# A fitted line may rise by this much over the part of the run that is looked at: the allocator
-# and the interpreter settle for minutes, a leak of 1 KiB per call is found in an hour's calls.
-MEMORY_TOLERANCE_BYTES = 16 << 20
+# The vendor runtime keeps layers prepared for sizes of steps it has seen, up to some 50 MiB an
+# engine and anew for each that is loaded again, so memory climbs for the first ten thousand calls
+# and swings later. Over the second half of the run a fitted line may rise by this much: in an
+# hour's calls that finds a leak of 2 KiB per call.
+MEMORY_TOLERANCE_BYTES = 32 << 20
 
 LAWFUL = {
     *("CALLER_CANCELLED", "CANCELLED", "DEADLINE_EXCEEDED", "CANNOT_FINISH"),
@@ -394,7 +396,7 @@ def verdict(report: Report) -> int:
     """Say what was met and whether anything leaked."""
     for name, count in sorted(report.counts.items()):
         console.print(f"  {name:<20}{count:>9,}")
-    samples = report.samples[len(report.samples) // 4 :]
+    samples = report.samples[len(report.samples) // 2 :]
     if len(samples) < 4:
         report.faults.append("the run was too short to judge memory; let it run longer")
     else:

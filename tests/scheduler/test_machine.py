@@ -428,6 +428,7 @@ class World:
             step_ms = cost.predict_ms(len(batch.rows), batch.num_new_tokens, num_cached)
             assert step_ms <= self.scheduler.policy.step_bound_ms + 1e-5
             assert batch.num_new_tokens <= 24
+            assert all(row.token_ids for row in batch.rows), "a row computes nothing"
         return batch
 
     def _settle_pages(self) -> None:
