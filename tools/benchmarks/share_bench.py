@@ -93,7 +93,7 @@ _FULL = Plan(Effort(60, 4, 0.03), Effort(60, 2, 0.05), _CORRELATIONS, 3, 48)
 _QUICK = Plan(Effort(40, 1, 0.06), None, (0.0,), 2, 16)
 _REAL_SEED = 500
 # Where the bisection on real engines starts, relative to the rate found in virtual time.
-_REAL_BRACKET = (0.5, 1.2)
+_REAL_BRACKET = (0.3, 1.1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,16 +133,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="bursts that are independent only, and short runs"
     )
+    parser.add_argument(
+        "--correlations",
+        type=float,
+        nargs="+",
+        help="of bursts, 0 first; fewer leave time for more rounds on real engines",
+    )
+    parser.add_argument(
+        "--real-rounds", type=int, metavar="N", help="steps of the bisection on real engines"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write every run here")
     parser.add_argument(
         "--out", type=Path, default=Path("docs/bench"), help="where the report goes"
     )
+    parser.add_argument("--name", default="share", help="of the report's files")
 
 
 def main(options: argparse.Namespace) -> int:
     """Run the bench; returns the exit code, which says nothing about goals."""
     console = new_console()
     plan = _QUICK if options.quick else _FULL
+    if options.correlations:
+        plan = replace(plan, correlations=tuple(options.correlations))
+    if options.real_rounds:
+        plan = replace(plan, real_rounds=options.real_rounds)
     engine_dirs = _prepare(console, options.work_dir)
     facts = circumstances(sys.argv[1:])
     unknown = _unknown_bench(engine_dirs)
@@ -344,16 +358,16 @@ def _report(
     ]
     for grid in grids:
         grid.show(console)
-    _plot(options.out / "share.png", contenders, sweep, runs)
+    _plot(options.out / f"{options.name}.png", contenders, sweep, runs)
     write_markdown(
-        options.out / "share.md",
+        options.out / f"{options.name}.md",
         title="Share bench",
         notes=_notes(bench),
         grids=grids,
         facts=facts,
-        plot="share.png",
+        plot=f"{options.name}.png",
     )
-    console.print(f"written: {options.out / 'share.md'}")
+    console.print(f"written: {options.out / options.name}.md")
     if options.json is not None:
         content = {
             "facts": facts,
