@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import statistics
 import sys
 import tempfile
@@ -73,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--clients",
         type=lambda text: [int(part) for part in text.split(",")],
-        default=[1, 8],
+        default=[1, 8, 16],
         help="numbers of simultaneous clients, with commas",
     )
     parser.add_argument("--calls", type=int, default=200, help="calls per round and way")
@@ -107,7 +108,13 @@ def main(options: argparse.Namespace) -> int:
         say("warming up")
         for jumps in _WAYS:
             _call_in_turn(
-                address, cases, Series(), num_clients=1, num_calls=_WARM_UP_CALLS, jumps=jumps
+                address,
+                cases,
+                Series(),
+                num_clients=1,
+                num_calls=_WARM_UP_CALLS,
+                jumps=jumps,
+                seed=0,
             )
         for number in range(options.rounds):
             order = list(results) if number % 2 == 0 else list(reversed(results))
@@ -120,6 +127,7 @@ def main(options: argparse.Namespace) -> int:
                     num_clients=clients,
                     num_calls=options.calls,
                     jumps=jumps,
+                    seed=len(results) * number + order.index((clients, jumps)) + 1,
                 )
                 done()
     errors = [error for series in results.values() for error in series.errors]
@@ -155,9 +163,11 @@ def _call_in_turn(
     num_clients: int,
     num_calls: int,
     jumps: bool,
+    seed: int,
 ) -> None:
     """Make calls from several clients until all are made, and add them to the series."""
     inputs = [(case.skill, json.dumps(case.input, ensure_ascii=False)) for case in cases]
+    random_digits = random.Random(seed)
     numbers = iter(range(num_calls))
     taking = threading.Lock()
     is_interrupted = threading.Event()
@@ -167,9 +177,11 @@ def _call_in_turn(
             while not is_interrupted.is_set():
                 with taking:
                     number = next(numbers, None)
+                    digits = _other_digits(random_digits)
                 if number is None:
                     return
                 skill, input_json = inputs[number % len(inputs)]
+                input_json = input_json.translate(digits)
                 started_s = time.perf_counter()
                 try:
                     usage = client.invoke(
@@ -190,6 +202,20 @@ def _call_in_turn(
         finally:
             is_interrupted.set()
     series.calls_per_s.append(num_calls / (time.perf_counter() - started_s))
+
+
+def _other_digits(chooser: random.Random) -> dict[int, str]:
+    """Other digits for the same, in a way that leaves times and dates what they are.
+
+    So prompts and the codes in answers hardly ever come twice, and neither the prefix
+    cache nor the memory of earlier answers helps more than it would with new calls.
+    """
+    table: dict[int, str] = {}
+    for group in ("345", "6789"):
+        others = list(group)
+        chooser.shuffle(others)
+        table |= {ord(old): new for old, new in zip(group, others, strict=True)}
+    return table
 
 
 def _report(
@@ -233,7 +259,8 @@ def _report(
         title="Skill bench",
         notes=[
             f"One daemon, one unix socket, clients that call again as soon as they are answered, "
-            f"with the inputs of {num_cases} golden cases in turn. Latency is the client's: JSON "
+            f"with the inputs of {num_cases} golden cases in turn, their digits shuffled anew for "
+            "every call, so that prompts and codes hardly ever come twice. Latency is the client's: JSON "
             "in, gRPC, validation, tokens, constrained decoding, validation, JSON out. The "
             "clients share the processor with the daemon.",
             "With jump-forward decoding, tokens that the output schema leaves no choice about are "
