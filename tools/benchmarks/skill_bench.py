@@ -260,9 +260,9 @@ def _report(
         notes=[
             f"One daemon, one unix socket, clients that call again as soon as they are answered, "
             f"with the inputs of {num_cases} golden cases in turn, their digits shuffled anew for "
-            "every call, so that prompts and codes hardly ever come twice. Latency is the client's: JSON "
-            "in, gRPC, validation, tokens, constrained decoding, validation, JSON out. The "
-            "clients share the processor with the daemon.",
+            "every call, so that prompts and codes hardly ever come twice. Latency is the "
+            "client's: JSON in, gRPC, validation, tokens, constrained decoding, validation, JSON "
+            "out. The clients share the processor with the daemon.",
             "With jump-forward decoding, tokens that the output schema leaves no choice about are "
             "computed together in one row; without it, one by one.",
         ],
