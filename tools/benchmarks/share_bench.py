@@ -596,6 +596,10 @@ def _notes(bench: Bench) -> list[str]:
         "cannot make it compute more at once. It makes batches larger, and a step costs nearly "
         "the same for one row as for several. The gain ends where a larger batch no longer saves "
         "time, and where prompts take more of the device than answers do.",
+        "This setting is a favourable one, chosen among some twenty because memory binds there "
+        "before the device does: small engines, prompts that mostly share their beginning, bursts "
+        "of about two call lengths. With three engines, or with prompts that share nothing, the "
+        "gains over the best split seen on the way here were 1.05 to 1.15.",
     ]
 
 
