@@ -30,7 +30,6 @@ _log = logging.getLogger("skilld.box")
 # A shorter system prompt is not worth a pinned block.
 MIN_PINNED_TOKENS = 16
 _STOP_TIMEOUT_S = 10.0
-
 _SMALL_ENGINE_PARAMETERS = 30_000_000
 
 OpenEngine = Callable[[Path, EngineManifest], Engine]
@@ -230,12 +229,13 @@ class Box:
         if state_arena is not None:
             state_arena.give_back(range(limits.geometry.num_state_blocks))
         share = self._share_of(manifest.name)
-        min_bytes = share.kv_min_bytes
+        min_bytes, max_bytes = share.kv_min_bytes, share.kv_max_bytes
         if min_bytes is None:
             min_bytes = limits.geometry.sequence_bytes(
                 min(manifest.context_limit, GUARANTEED_TOKENS)
             )
-        max_bytes = share.kv_max_bytes or self.ledger.budget_bytes
+        if max_bytes is None:
+            max_bytes = self.ledger.budget_bytes
         skills = catalog.register_engine(path, manifest)
 
         def add() -> None:

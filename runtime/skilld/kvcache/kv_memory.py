@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 
-from skilld.kvcache.engine_cache import CacheGeometry, EngineCache
+from skilld.kvcache.engine_cache import EngineCache
+from skilld.kvcache.holding import CacheGeometry
 from skilld.kvcache.ledger import KvLedger
 
 # Of the budget; beyond it a skill's system prompt is cached like any other beginning.

@@ -125,7 +125,7 @@ class RegisteredSkill:
 
 
 class Catalog:
-    """Skills by id. Filled at start; read from the event loop thread."""
+    """Skills by id. Engines come and go; read from the event loop thread at any time."""
 
     def __init__(self) -> None:
         self._skills: dict[str, RegisteredSkill] = {}
@@ -159,7 +159,8 @@ class Catalog:
                     reason="BAD_SKILL",
                 )
             fresh[skill.id] = _compile(skill, path, manifest, tokenizer, compiler)
-        self._skills.update(fresh)
+        # A new dict: others may be walking through the old one on their thread.
+        self._skills = {**self._skills, **fresh}
         return list(fresh.values())
 
     def remove_engine(self, engine: str) -> None:
