@@ -20,11 +20,14 @@ class Example:
         family: id of the template family it was written in.
         input: as the skill's input schema wants it.
         answer: the typed output, or `{"abstain": reason}`. Keys in schema order.
+        combination: what was put together in it ("place+gripper"), as one word that
+            `Generator.held_combinations` may hold; empty when the skill has no such pairing here.
     """
 
     family: str
     input: Mapping[str, Any]  # Any: a JSON value
     answer: Mapping[str, Any]
+    combination: str = ""
 
     @property
     def is_abstain(self) -> bool:
@@ -35,6 +38,23 @@ class Example:
     def target(self) -> str:
         """The answer as the model writes it."""
         return canonical_json(self.answer)
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """What is wanted of an example, beside its family.
+
+    Attributes:
+        held_values: open slots (names, identifiers, number ranges) come from the held-out values.
+        held_combination: `Example.combination` is one of `Generator.held_combinations`; without
+            it, it is none of them.
+        is_noisy: written with much more noise (typing, scanning and speech errors, widths, case)
+            than training has on average.
+    """
+
+    held_values: bool = False
+    held_combination: bool = False
+    is_noisy: bool = False
 
 
 class Generator(Protocol):
@@ -59,8 +79,16 @@ class Generator(Protocol):
     def held_values(self) -> tuple[str, ...]:
         """Beginnings of words (names, identifiers) that training never sees."""
 
-    def sample(self, rng: Random, *, family: str, use_held_values: bool) -> Example:
-        """One example; with `use_held_values` its open slots come from the held values."""
+    @property
+    def held_combinations(self) -> frozenset[str]:
+        """Values of `Example.combination` that training never sees."""
+
+    def sample(self, rng: Random, *, family: str, draw: Draw) -> Example:
+        """One example of a family.
+
+        A family that cannot do what `draw` asks (a negative has no held-out combination) gives
+        what it can; the splits throw the example away.
+        """
 
 
 def canonical_json(value: Mapping[str, Any]) -> str:

@@ -1,0 +1,315 @@
+"""Spans: answers that point at the input instead of spelling it again.
+
+A small model copies long identifiers badly and may invent a digit. So a skill can say which pieces
+of its input may be values of an answer (codes, numbers, words). Behind each piece the prompt
+gets a *mark*, one private-use character that is one token, and the model answers with marks:
+
+    14:05⟦c1⟧ TT-101⟦w1⟧ 85.5⟦n1⟧ °C   ->   {"sensor":"⟦w1⟧","value":⟦n1⟧ ...}
+
+What the caller gets is the text, or its value, behind the mark. Equal pieces share a mark, so
+there is nothing to choose between two places that say the same. Where counting starts depends on
+the input, so that a model learns all marks alike. Phrases are two marks, from and through.
+
+Text is compared and given back in Unicode form NFKC, the form tokenizers read it in.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from skilld.skills.span_values import clock_value, number_value
+
+MARKS_PER_KIND: Final = 64
+MAX_KINDS: Final = 6
+_FIRST: Final = 0xE000
+MARKS: Final = re.compile(f"[{chr(_FIRST)}-{chr(_FIRST + MARKS_PER_KIND * MAX_KINDS - 1)}]")
+
+Json = Any  # a parsed JSON value
+
+
+class SpanError(ValueError):
+    """An answer cannot be written with the marks of its input, or marks mean nothing in it."""
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SpanPattern(_Record):
+    """One way a kind of span is written.
+
+    Attributes:
+        pattern: regular expression on NFKC text.
+        scale: what a number is multiplied by, so that one kind may read several units.
+    """
+
+    pattern: str
+    scale: float = 1.0
+
+
+class SpanKind(_Record):
+    """What may be pointed at for one purpose, with marks of its own.
+
+    Attributes:
+        name: what `x-span` in an output schema refers to.
+        value: what a mark stands for: the "text" as it is, its "number" times the scale, or the
+            time of day ("clock", "HH:MM"). Pieces without such a value get no mark.
+        patterns: tried in this order; kinds are tried in the order of the skill file.
+    """
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
+    value: Literal["text", "number", "clock"] = "text"
+    patterns: tuple[SpanPattern, ...] = Field(min_length=1)
+
+
+class SpanRules(_Record):
+    """The `[spans]` table of a skill.
+
+    Attributes:
+        fields: of the input whose text is marked: strings, or arrays of strings.
+        kind: in order of precedence where several match at one place.
+    """
+
+    fields: tuple[str, ...] = Field(min_length=1)
+    kind: tuple[SpanKind, ...] = Field(min_length=1, max_length=MAX_KINDS)
+
+    @cached_property
+    def _scanner(self) -> re.Pattern[str]:
+        parts = [
+            f"(?P<k{k}p{p}>{pattern.pattern})"
+            for k, kind in enumerate(self.kind)
+            for p, pattern in enumerate(kind.patterns)
+        ]
+        return re.compile("|".join(parts))
+
+    def alphabet(self, name: str) -> str:
+        """First and last mark of a kind, as a range for a character class.
+
+        Raises:
+            KeyError: there is no such kind.
+        """
+        for k, kind in enumerate(self.kind):
+            if kind.name == name:
+                first = _FIRST + k * MARKS_PER_KIND
+                return f"{chr(first)}-{chr(first + MARKS_PER_KIND - 1)}"
+        raise KeyError(name)
+
+    def marks(self) -> list[str]:
+        """Every mark the skill may use; each must be one token of the engine."""
+        return [chr(_FIRST + i) for i in range(len(self.kind) * MARKS_PER_KIND)]
+
+    def mark(self, values: Mapping[str, Json]) -> MarkedInput:
+        """Mark an input. Pieces beyond `MARKS_PER_KIND` different ones of a kind get no mark."""
+        texts = {name: _clean(values[name]) for name in self.fields if name in values}
+        start = zlib.crc32("\n".join(texts.values()).encode()) % MARKS_PER_KIND
+        known: dict[tuple[int, str], str] = {}
+        counts = [0] * len(self.kind)
+        pieces: list[Piece] = []
+        marked = dict(values)
+        for name, text in texts.items():
+            parts: list[str] = []
+            end = 0
+            for k, pattern, found in self._scan(text):
+                kind = self.kind[k]
+                value = _value(kind, pattern, found[0])
+                key = (k, found[0] if kind.value == "text" else repr(value))
+                if value is None or (key not in known and counts[k] == MARKS_PER_KIND):
+                    continue
+                if key not in known:
+                    index = (start + counts[k]) % MARKS_PER_KIND
+                    known[key] = chr(_FIRST + k * MARKS_PER_KIND + index)
+                    counts[k] += 1
+                mark = known[key]
+                pieces.append(Piece(name, found.start(), found.end(), mark, value))
+                parts += (text[end : found.end()], mark)
+                end = found.end()
+            marked[name] = "".join((*parts, text[end:]))
+        return MarkedInput(self, marked, texts, pieces)
+
+    def _scan(self, text: str) -> Iterator[tuple[int, SpanPattern, re.Match[str]]]:
+        for found in self._scanner.finditer(text):
+            assert found.lastgroup is not None
+            k, p = map(int, found.lastgroup[1:].split("p"))
+            if found[0]:
+                yield k, self.kind[k].patterns[p], found
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A marked piece of an input.
+
+    Attributes:
+        field: of the input.
+        start: index of its first character in the NFKC text of the field.
+        end: index behind its last character.
+        mark: that stands behind it in the prompt.
+        value: what the mark means.
+    """
+
+    field: str
+    start: int
+    end: int
+    mark: str
+    value: Json
+
+
+@dataclass(frozen=True)
+class MarkedInput:
+    """An input with its marks.
+
+    Attributes:
+        rules: that it was marked by.
+        values: the input as the prompt gets it.
+        texts: NFKC text of each marked field.
+        pieces: in the order of the fields and of their text.
+    """
+
+    rules: SpanRules
+    values: Mapping[str, Json]
+    texts: Mapping[str, str]
+    pieces: Sequence[Piece]
+
+    @cached_property
+    def present(self) -> frozenset[str]:
+        """The marks that mean something in this input."""
+        return frozenset(piece.mark for piece in self.pieces)
+
+    def resolve(self, answer: Json, schema: Mapping[str, Json]) -> Json:
+        """What the model wrote, with values in the place of marks.
+
+        Args:
+            answer: parsed; `x-span` fields hold marks.
+            schema: the skill's output schema.
+
+        Raises:
+            SpanError: a mark is not in this input, or a phrase ends before it begins.
+        """
+        return _walk(answer, schema, self._read)
+
+    def point(self, answer: Json, schema: Mapping[str, Json]) -> Json:
+        """The other way: an answer as the model must write it.
+
+        Raises:
+            SpanError: a value of a span field is nowhere in the input.
+        """
+        return _walk(answer, schema, self._write)
+
+    def _read(self, marks: Json, schema: Mapping[str, Json]) -> Json:
+        if not isinstance(marks, str):
+            raise SpanError(f"{marks!r} is no mark")
+        if not schema.get("x-phrase"):
+            for piece in self.pieces:
+                if piece.mark == marks:
+                    return piece.value
+            raise SpanError(f"mark {marks!r} is not in the input")
+        best: tuple[Piece, Piece] | None = None
+        for i, first in enumerate(self.pieces):
+            if first.mark != marks[:1]:
+                continue
+            # The shortest phrase that begins and ends so; of several, the first.
+            last = next(
+                (
+                    piece
+                    for piece in self.pieces[i:]
+                    if piece.mark == marks[-1] and piece.field == first.field
+                ),
+                None,
+            )
+            if last is not None and (
+                best is None or last.end - first.start < best[1].end - best[0].start
+            ):
+                best = (first, last)
+        if best is None:
+            raise SpanError(f"no phrase goes from {marks[:1]!r} through {marks[-1:]!r}")
+        return self.texts[best[0].field][best[0].start : best[1].end]
+
+    def _write(self, value: Json, schema: Mapping[str, Json]) -> str:
+        kinds = _names(schema)
+        ranges = re.compile(f"[{''.join(self.rules.alphabet(name) for name in kinds)}]")
+        allowed = [piece for piece in self.pieces if ranges.match(piece.mark)]
+        if not schema.get("x-phrase"):
+            for piece in allowed:
+                if piece.value == value and type(piece.value) is type(value):
+                    return piece.mark
+            raise SpanError(f"{value!r} is no marked piece of the input")
+        for first in allowed:
+            end = first.start + len(str(value))
+            if self.texts[first.field][first.start : end] != value:
+                continue
+            for last in allowed:
+                if last.field == first.field and last.end == end:
+                    marks = first.mark if first is last else first.mark + last.mark
+                    if self._read(marks, schema) == value:
+                        return marks
+        raise SpanError(f"{value!r} is no phrase from one marked piece of the input to another")
+
+
+def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[str, Json]:
+    """The output schema as the model must obey it: span fields are strings of marks.
+
+    Raises:
+        SpanError: `x-span` without `[spans]`, or of an unknown kind.
+    """
+
+    def strip(node: Json) -> Json:
+        if isinstance(node, list):
+            return [strip(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        if "x-span" not in node:
+            return {key: strip(value) for key, value in node.items()}
+        if rules is None:
+            raise SpanError("`x-span` needs a [spans] table in the skill")
+        try:
+            ranges = "".join(rules.alphabet(name) for name in _names(node))
+        except KeyError as error:
+            raise SpanError(f"`x-span` names the unknown kind {error}") from error
+        return {"type": "string", "pattern": f"^[{ranges}]{'{1,2}' if node.get('x-phrase') else ''}$"}
+
+    result: dict[str, Json] = strip(dict(schema))
+    return result
+
+
+def _names(schema: Mapping[str, Json]) -> list[str]:
+    names = schema["x-span"]
+    return [names] if isinstance(names, str) else list(names)
+
+
+def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
+    """Rebuild a value, with what lies under a span schema converted."""
+    if "x-span" in schema:
+        return convert(value, schema)
+    if "anyOf" in schema:
+        if value is None:
+            return None
+        span = next((option for option in schema["anyOf"] if "x-span" in option), None)
+        return value if span is None else convert(value, span)
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        return {key: _walk(item, properties.get(key, {}), convert) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_walk(item, schema.get("items", {}), convert) for item in value]
+    return value
+
+
+def _value(kind: SpanKind, pattern: SpanPattern, text: str) -> Json:
+    match kind.value:
+        case "number":
+            return number_value(text, scale=pattern.scale)
+        case "clock":
+            return clock_value(text)
+    return text
+
+
+def _clean(value: Json) -> str:
+    """Text of a field; marks that a caller wrote are taken out of it."""
+    text = "\n".join(value) if isinstance(value, list) else str(value)
+    return MARKS.sub("\ufffd", unicodedata.normalize("NFKC", text))
