@@ -8,7 +8,9 @@ gets a *mark*, one private-use character that is one token, and the model answer
 
 What the caller gets is the text, or its value, behind the mark. Equal pieces share a mark, so
 there is nothing to choose between two places that say the same. Where counting starts depends on
-the input, so that a model learns all marks alike. Phrases are two marks, from and through.
+the input, so that a model learns all marks alike. Phrases are two marks, from and through. In
+running text (a translation) marks stand among words of the model's own, which hold no digit; every
+marked piece of the input comes again, as often as it is there.
 
 Text is compared and given back in Unicode form NFKC, the form tokenizers read it in.
 """
@@ -18,6 +20,7 @@ from __future__ import annotations
 import re
 import unicodedata
 import zlib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -31,6 +34,9 @@ MARKS_PER_KIND: Final = 64
 MAX_KINDS: Final = 6
 _FIRST: Final = 0xE000
 MARKS: Final = re.compile(f"[{chr(_FIRST)}-{chr(_FIRST + MARKS_PER_KIND * MAX_KINDS - 1)}]")
+_NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
+    r'[^\d"\\\x00-\x1f\x7f\u00b2\u00b3\u00b9\u2070-\u209f\u2460-\u24ff\ue000-\uf8ff]'
+)
 
 Json = Any  # a parsed JSON value
 
@@ -205,6 +211,9 @@ class MarkedInput:
     def _read(self, marks: Json, schema: Mapping[str, Json]) -> Json:
         if not isinstance(marks, str):
             raise SpanError(f"{marks!r} is no mark")
+        if "x-span-text" in schema:
+            self._check_complete(marks, schema)
+            return MARKS.sub(lambda found: self._printed[found[0]], marks)
         if not schema.get("x-phrase"):
             for piece in self.pieces:
                 if piece.mark == marks:
@@ -232,9 +241,9 @@ class MarkedInput:
         return self.texts[best[0].field][best[0].start : best[1].end]
 
     def _write(self, value: Json, schema: Mapping[str, Json]) -> str:
-        kinds = _names(schema)
-        ranges = re.compile(f"[{''.join(self.rules.alphabet(name) for name in kinds)}]")
-        allowed = [piece for piece in self.pieces if ranges.match(piece.mark)]
+        allowed = self._allowed(schema)
+        if "x-span-text" in schema:
+            return self._write_text(str(value), schema)
         if not schema.get("x-phrase"):
             for piece in allowed:
                 if piece.value == value and type(piece.value) is type(value):
@@ -251,12 +260,49 @@ class MarkedInput:
                         return marks
         raise SpanError(f"{value!r} is no phrase from one marked piece of the input to another")
 
+    @cached_property
+    def _printed(self) -> dict[str, str]:
+        """The text of each mark; of several that mean the same, the first."""
+        return {
+            piece.mark: self.texts[piece.field][piece.start : piece.end]
+            for piece in reversed(self.pieces)
+        }
+
+    def _allowed(self, schema: Mapping[str, Json]) -> list[Piece]:
+        ranges = re.compile(f"[{_ranges(self.rules, schema)}]")
+        return [piece for piece in self.pieces if ranges.match(piece.mark)]
+
+    def _write_text(self, text: str, schema: Mapping[str, Json]) -> str:
+        marks = {self._printed[piece.mark]: piece.mark for piece in self._allowed(schema)}
+        longest_first = sorted(marks, key=len, reverse=True)
+        if longest_first:
+            pattern = re.compile("|".join(map(_as_a_whole, longest_first)))
+            text = pattern.sub(lambda found: marks[found[0]], text)
+        if found := re.search(r"\d", text):
+            raise SpanError(f"{text!r}: the digit {found[0]!r} is of no marked piece")
+        self._check_complete(text, schema)
+        return text
+
+    def _check_complete(self, text: str, schema: Mapping[str, Json]) -> None:
+        """Every piece of the kinds that may occur does, as often as in the input."""
+        wanted = Counter(piece.mark for piece in self._allowed(schema))
+        written = Counter(MARKS.findall(text))
+        for mark in sorted(wanted | written):
+            if written[mark] != wanted[mark]:
+                raise SpanError(
+                    f"{text!r}: {self._printed.get(mark, mark)!r} occurs {written[mark]} times, "
+                    f"in the input {wanted[mark]} times"
+                )
+
 
 def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[str, Json]:
     """The output schema as the model must obey it: span fields are strings of marks.
 
+    Fields with `x-span-text` are strings of marks and of anything else that is no digit, quote,
+    backslash or control character.
+
     Raises:
-        SpanError: `x-span` without `[spans]`, or of an unknown kind.
+        SpanError: `x-span` or `x-span-text` without `[spans]`, or of an unknown kind.
     """
 
     def strip(node: Json) -> Json:
@@ -264,33 +310,54 @@ def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[s
             return [strip(item) for item in node]
         if not isinstance(node, dict):
             return node
-        if "x-span" not in node:
+        if not _is_span(node):
             return {key: strip(value) for key, value in node.items()}
         if rules is None:
             raise SpanError("`x-span` needs a [spans] table in the skill")
         try:
-            ranges = "".join(rules.alphabet(name) for name in _names(node))
+            ranges = _ranges(rules, node)
         except KeyError as error:
             raise SpanError(f"`x-span` names the unknown kind {error}") from error
-        return {"type": "string", "pattern": f"^[{ranges}]{'{1,2}' if node.get('x-phrase') else ''}$"}
+        if "x-span-text" in node:
+            least, most = node.get("minLength", 0), node.get("maxLength", "")
+            return {"type": "string", "pattern": f"^(?:{_NO_DIGIT}|[{ranges}]){{{least},{most}}}$"}
+        return {
+            "type": "string",
+            "pattern": f"^[{ranges}]{'{1,2}' if node.get('x-phrase') else ''}$",
+        }
 
     result: dict[str, Json] = strip(dict(schema))
     return result
 
 
+def _is_span(schema: Mapping[str, Json]) -> bool:
+    return "x-span" in schema or "x-span-text" in schema
+
+
 def _names(schema: Mapping[str, Json]) -> list[str]:
-    names = schema["x-span"]
+    names = schema["x-span"] if "x-span" in schema else schema["x-span-text"]
     return [names] if isinstance(names, str) else list(names)
+
+
+def _ranges(rules: SpanRules, schema: Mapping[str, Json]) -> str:
+    return "".join(rules.alphabet(name) for name in _names(schema))
+
+
+def _as_a_whole(piece: str) -> str:
+    """A pattern that finds a piece, but not inside a longer word or number."""
+    before = r"(?<![A-Za-z0-9])" if piece[0].isalpha() else r"(?<!\d)(?<!\d[.,])"
+    behind = r"(?![A-Za-z0-9])" if piece[-1].isalpha() else r"(?!\d|[.,]\d)"
+    return before + re.escape(piece) + behind
 
 
 def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
     """Rebuild a value, with what lies under a span schema converted."""
-    if "x-span" in schema:
+    if _is_span(schema):
         return convert(value, schema)
     if "anyOf" in schema:
         if value is None:
             return None
-        span = next((option for option in schema["anyOf"] if "x-span" in option), None)
+        span = next((option for option in schema["anyOf"] if _is_span(option)), None)
         return value if span is None else convert(value, span)
     if isinstance(value, Mapping):
         properties = schema.get("properties", {})
