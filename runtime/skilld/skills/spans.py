@@ -26,23 +26,32 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from skilld.skills.span_marks import (
+    MARKS as MARKS,
+)
+from skilld.skills.span_marks import (
+    MARKS_PER_KIND as MARKS_PER_KIND,
+)
+from skilld.skills.span_marks import (
+    MAX_KINDS as MAX_KINDS,
+)
+from skilld.skills.span_marks import (
+    SpanError as SpanError,
+)
+from skilld.skills.span_marks import (
+    mark_at,
+    mark_range,
+)
 from skilld.skills.span_values import clock_value, number_value
+from skilld.skills.tool_calls import TOOL_KINDS, ToolSet, call_schema, is_call
 
-MARKS_PER_KIND: Final = 64
-MAX_KINDS: Final = 6
-_FIRST: Final = 0xE000
-MARKS: Final = re.compile(f"[{chr(_FIRST)}-{chr(_FIRST + MARKS_PER_KIND * MAX_KINDS - 1)}]")
 _NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
     r'[^\d"\\\x00-\x1f\x7f\u00b2\u00b3\u00b9\u2070-\u209f\u2460-\u24ff\ue000-\uf8ff]'
 )
 
 Json = Any  # a parsed JSON value
-
-
-class SpanError(ValueError):
-    """An answer cannot be written with the marks of its input, or marks mean nothing in it."""
 
 
 class _Record(BaseModel):
@@ -82,10 +91,19 @@ class SpanRules(_Record):
     Attributes:
         fields: of the input whose text is marked: strings, or arrays of strings.
         kind: in order of precedence where several match at one place.
+        tools: the input field that holds tool schemas, for a skill that calls tools; see
+            `skilld.skills.tool_calls`.
     """
 
     fields: tuple[str, ...] = Field(min_length=1)
     kind: tuple[SpanKind, ...] = Field(min_length=1, max_length=MAX_KINDS)
+    tools: str | None = None
+
+    @model_validator(mode="after")
+    def _has_marks_for_all(self) -> SpanRules:
+        if self.tools is not None and len(self.kind) + TOOL_KINDS > MAX_KINDS:
+            raise ValueError(f"with tools there are at most {MAX_KINDS - TOOL_KINDS} kinds")
+        return self
 
     @cached_property
     def _scanner(self) -> re.Pattern[str]:
@@ -104,16 +122,20 @@ class SpanRules(_Record):
         """
         for k, kind in enumerate(self.kind):
             if kind.name == name:
-                first = _FIRST + k * MARKS_PER_KIND
-                return f"{chr(first)}-{chr(first + MARKS_PER_KIND - 1)}"
+                return mark_range(k)
         raise KeyError(name)
 
     def marks(self) -> list[str]:
         """Every mark the skill may use; each must be one token of the engine."""
-        return [chr(_FIRST + i) for i in range(len(self.kind) * MARKS_PER_KIND)]
+        num_kinds = len(self.kind) + (TOOL_KINDS if self.tools is not None else 0)
+        return [mark_at(k, i) for k in range(num_kinds) for i in range(MARKS_PER_KIND)]
 
     def mark(self, values: Mapping[str, Json]) -> MarkedInput:
-        """Mark an input. Pieces beyond `MARKS_PER_KIND` different ones of a kind get no mark."""
+        """Mark an input. Pieces beyond `MARKS_PER_KIND` different ones of a kind get no mark.
+
+        Raises:
+            InvalidRequestError: the tools of the input cannot be called; says why and where.
+        """
         texts = {name: _clean(values[name]) for name in self.fields if name in values}
         start = zlib.crc32("\n".join(texts.values()).encode()) % MARKS_PER_KIND
         known: dict[tuple[int, str], str] = {}
@@ -130,15 +152,21 @@ class SpanRules(_Record):
                 if value is None or (key not in known and counts[k] == MARKS_PER_KIND):
                     continue
                 if key not in known:
-                    index = (start + counts[k]) % MARKS_PER_KIND
-                    known[key] = chr(_FIRST + k * MARKS_PER_KIND + index)
+                    known[key] = mark_at(k, start + counts[k])
                     counts[k] += 1
                 mark = known[key]
                 pieces.append(Piece(name, found.start(), found.end(), mark, value))
                 parts += (text[end : found.end()], mark)
                 end = found.end()
             marked[name] = "".join((*parts, text[end:]))
-        return MarkedInput(self, marked, texts, pieces)
+        tools = None
+        if self.tools is not None:
+            path = f"$.{self.tools}"
+            tools = ToolSet(
+                values.get(self.tools), first_kind=len(self.kind), start=start, path=path
+            )
+            marked[self.tools] = tools.render()
+        return MarkedInput(self, marked, texts, pieces, tools)
 
     def _scan(self, text: str) -> Iterator[tuple[int, SpanPattern, re.Match[str]]]:
         for found in self._scanner.finditer(text):
@@ -176,17 +204,20 @@ class MarkedInput:
         values: the input as the prompt gets it.
         texts: NFKC text of each marked field.
         pieces: in the order of the fields and of their text.
+        tools: of an input that has some.
     """
 
     rules: SpanRules
     values: Mapping[str, Json]
     texts: Mapping[str, str]
     pieces: Sequence[Piece]
+    tools: ToolSet | None = None
 
     @cached_property
     def present(self) -> frozenset[str]:
         """The marks that mean something in this input."""
-        return frozenset(piece.mark for piece in self.pieces)
+        marks = frozenset(piece.mark for piece in self.pieces)
+        return marks if self.tools is None else marks | self.tools.present
 
     def resolve(self, answer: Json, schema: Mapping[str, Json]) -> Json:
         """What the model wrote, with values in the place of marks.
@@ -209,6 +240,12 @@ class MarkedInput:
         return _walk(answer, schema, self._write)
 
     def _read(self, marks: Json, schema: Mapping[str, Json]) -> Json:
+        if is_call(schema):
+            return self._tools.resolve(
+                marks,
+                read_text=lambda phrase: str(self._read(phrase, self._any_phrase)),
+                read_number=self._read_number,
+            )
         if not isinstance(marks, str):
             raise SpanError(f"{marks!r} is no mark")
         if "x-span-text" in schema:
@@ -241,6 +278,12 @@ class MarkedInput:
         return self.texts[best[0].field][best[0].start : best[1].end]
 
     def _write(self, value: Json, schema: Mapping[str, Json]) -> str:
+        if is_call(schema):
+            return self._tools.point(
+                value,
+                write_text=lambda phrase: self._write(phrase, self._any_phrase),
+                write_number=lambda number: self._write(number, self._any_piece),
+            )
         allowed = self._allowed(schema)
         if "x-span-text" in schema:
             return self._write_text(str(value), schema)
@@ -294,6 +337,26 @@ class MarkedInput:
                     f"in the input {wanted[mark]} times"
                 )
 
+    @property
+    def _tools(self) -> ToolSet:
+        if self.tools is None:
+            raise SpanError("`x-tool-arguments` needs the key `tools` in [spans]")
+        return self.tools
+
+    @property
+    def _any_piece(self) -> dict[str, Json]:
+        return {"x-span": [kind.name for kind in self.rules.kind]}
+
+    @property
+    def _any_phrase(self) -> dict[str, Json]:
+        return {**self._any_piece, "x-phrase": True}
+
+    def _read_number(self, mark: str) -> int | float:
+        value = self._read(mark, self._any_piece)
+        if not isinstance(value, int | float):
+            raise SpanError(f"{value!r} is no number")
+        return value
+
 
 def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[str, Json]:
     """The output schema as the model must obey it: span fields are strings of marks.
@@ -310,6 +373,11 @@ def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[s
             return [strip(item) for item in node]
         if not isinstance(node, dict):
             return node
+        if is_call(node):
+            if rules is None or rules.tools is None:
+                raise SpanError("`x-tool-arguments` needs the key `tools` in [spans]")
+            ranges = "".join(mark_range(k) for k in range(len(rules.kind)))
+            return call_schema(ranges, first_kind=len(rules.kind))
         if not _is_span(node):
             return {key: strip(value) for key, value in node.items()}
         if rules is None:
@@ -352,7 +420,7 @@ def _as_a_whole(piece: str) -> str:
 
 def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
     """Rebuild a value, with what lies under a span schema converted."""
-    if _is_span(schema):
+    if _is_span(schema) or is_call(schema):
         return convert(value, schema)
     if "anyOf" in schema:
         if value is None:
