@@ -25,9 +25,12 @@ _WORDS: Final = {
 _WORD: Final = re.compile(
     "|".join(sorted(map(re.escape, _WORDS), key=len, reverse=True)), re.IGNORECASE
 )
+_NAMED_CLOCKS: Final = {"noon": "12:00", "midnight": "00:00", "正午": "12:00"}
+_FOUR_DIGITS: Final = re.compile(r"(\d{2})(\d{2})\s*(?:h|hrs|hours)?", re.IGNORECASE)
 _CLOCK: Final = re.compile(
     r"(?P<before>午前|午後|AM|PM)?\s*(?P<hour>\d{1,2})"
-    r"(?:(?:[:.h時]|:)\s*(?P<minute>\d{1,2}|半)?)?分?(?::\d{2})?秒?頃?\s*(?P<after>[ap]\.?m\.?)?",
+    r"(?:(?:[:.h時]|:)\s*(?P<minute>\d{1,2}|半)?)?分?(?::\d{2})?秒?頃?\s*"
+    r"(?P<after>[ap]\.?m\.?)?(?:o.?clock)?",
     re.IGNORECASE,
 )
 
@@ -68,7 +71,12 @@ def clock_value(text: str) -> str | None:
     Returns:
         None if the text is no time of day.
     """
-    found = _CLOCK.fullmatch(text.strip())
+    text = text.strip()
+    if named := _NAMED_CLOCKS.get(text.lower()):
+        return named
+    if digits := _FOUR_DIGITS.fullmatch(text):
+        text = f"{digits[1]}:{digits[2]}"
+    found = _CLOCK.fullmatch(text)
     if found is None:
         return None
     hour = int(found["hour"])
