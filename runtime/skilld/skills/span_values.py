@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Final
 
+# Scales such as 1000/60 (m/min in mm/s) are not exact; their products shall be.
+_TWELVE_DIGITS: Final = Context(prec=12)
 _NUMBER: Final = re.compile(r"[-+−]?(?:\d+(?:[.,]\d+)*|[.]\d+)")
 _THOUSANDS: Final = re.compile(r"\d{1,3}(?:,\d{3})+")
 _WORDS: Final = {
@@ -58,7 +60,7 @@ def number_value(text: str, *, scale: float = 1.0) -> int | float | None:
     else:
         return None
     if scale != 1.0:
-        number *= Decimal(repr(scale))
+        number = _TWELVE_DIGITS.multiply(number, Decimal(repr(scale)))
         if number == number.to_integral_value():
             return int(number)
     is_whole = number == number.to_integral_value() and "." not in str(number)
