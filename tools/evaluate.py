@@ -59,6 +59,7 @@ def _judge(
                 answer = read_answer(
                     entry,
                     generation.token_ids,
+                    marked=generation.call.marked,
                     finish_reason=generation.decoding.finish_reason,
                     min_probability=probability,
                 )

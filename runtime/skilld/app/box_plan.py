@@ -130,12 +130,8 @@ def _skill_needs(engine_dir: Path, manifest: EngineManifest) -> tuple[SkillNeed,
     needs = []
     for path in sorted((engine_dir / SKILLS_DIR).glob("*.toml")):
         skill = read_skill(path)
-        entry = RegisteredSkill(skill, manifest, tokenizer, constraint=None)
-        prompts = [
-            entry.encode(entry.prompt.render(case.input))
-            for case in golden
-            if case.skill == skill.id
-        ]
+        entry = RegisteredSkill(skill, manifest, tokenizer, constraints={})
+        prompts = [entry.prepare(c.input).prompt for c in golden if c.skill == skill.id]
         needs.append(
             SkillNeed(
                 skill=skill.id,

@@ -18,7 +18,7 @@ from skilld.core.batch import Batch, Row
 from skilld.core.errors import InvalidRequestError
 from skilld.core.manifest import read_manifest
 from skilld.engine import Mode, open_engine
-from skilld.skills import Catalog, Decoding, RegisteredSkill
+from skilld.skills import Catalog, Decoding, PreparedCall, RegisteredSkill
 from skilld.skills.drafting import MAX_DRAFT
 
 
@@ -27,12 +27,14 @@ class Generation:
     """One generated answer.
 
     Attributes:
+        call: the input as it was prepared.
         decoding: finish reason, confidence and counts.
         token_ids: generated tokens, forced ones included.
         num_steps: engine steps from prompt to end.
         elapsed_ms: of the whole batch it ran in.
     """
 
+    call: PreparedCall
     decoding: Decoding
     token_ids: list[int] = field(default_factory=list)
     num_steps: int = 0
@@ -105,10 +107,7 @@ class LocalRunner:
             InvalidRequestError: an input and its answer do not fit the context.
         """
         for start in range(0, len(inputs), self._max_batch):
-            prompts = [
-                entry.encode(entry.prompt.render(values))
-                for values in inputs[start : start + self._max_batch]
-            ]
+            calls = [entry.prepare(values) for values in inputs[start : start + self._max_batch]]
             decode = functools.partial(
                 entry.decoding,
                 jump_forward=jump_forward,
@@ -116,22 +115,22 @@ class LocalRunner:
                 constrained=constrained,
                 exact_confidence=exact_confidence,
             )
-            yield from self._run_batch(entry, prompts, decode)
+            yield from self._run_batch(entry, calls, decode)
 
     def _run_batch(
-        self, entry: RegisteredSkill, prompts: list[list[int]], decode: Callable[..., Decoding]
+        self, entry: RegisteredSkill, calls: list[PreparedCall], decode: Callable[..., Decoding]
     ) -> list[Generation]:
         started_s = time.perf_counter()
         generations = []
-        for prompt in prompts:
-            if len(prompt) + entry.skill.decoding.max_tokens > self.manifest.context_limit:
+        for call in calls:
+            if len(call.prompt) + entry.skill.decoding.max_tokens > self.manifest.context_limit:
                 raise InvalidRequestError(
-                    f"{len(prompt)} prompt tokens leave no room for the answer",
+                    f"{len(call.prompt)} prompt tokens leave no room for the answer",
                     reason="PROMPT_TOO_LONG",
                 )
-            decoding = decode(prompt=prompt)
-            generations.append(Generation(decoding, token_ids=decoding.start()))
-        past_lens = [0] * len(prompts)
+            decoding = decode(call)
+            generations.append(Generation(call, decoding, token_ids=decoding.start()))
+        past_lens = [0] * len(calls)
         while running := [
             index for index, g in enumerate(generations) if g.decoding.finish_reason is None
         ]:
@@ -139,7 +138,7 @@ class LocalRunner:
             rows = [
                 self._row(
                     index,
-                    [*prompts[index], *generations[index].token_ids][past_lens[index] :],
+                    [*calls[index].prompt, *generations[index].token_ids][past_lens[index] :],
                     draft,
                     past_len=past_lens[index],
                 )

@@ -106,6 +106,7 @@ def _answer(entry: RegisteredSkill, generation: Generation) -> Answer | EngineEr
         return read_answer(
             entry,
             generation.token_ids,
+            marked=generation.call.marked,
             finish_reason=generation.decoding.finish_reason,
             min_probability=generation.decoding.min_probability,
         )

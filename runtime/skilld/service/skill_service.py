@@ -28,7 +28,7 @@ from skilld.service.answer_history import AnswerHistory
 from skilld.service.call import Call, Delta, Outcome, Usage
 from skilld.service.status import RefusedEngine
 from skilld.skills.answer import read_answer
-from skilld.skills.catalog import Catalog, RegisteredSkill
+from skilld.skills.catalog import Catalog, PreparedCall, RegisteredSkill
 from skilld.skills.decoding import Decoding
 
 _log = logging.getLogger("skilld.service")
@@ -176,18 +176,20 @@ class SkillService:
         try:
             values = dict(call.input)
             _validate_input(entry, values)
-            prompt = await _encode(entry, values)
+            prepared = await _prepare(entry, values)
             decoding = entry.decoding(
-                prompt=prompt,
+                prepared,
                 seed=call.seed,
                 max_tokens=call.max_tokens,
                 jump_forward=call.jump_forward,
                 max_draft=self._max_draft,
             )
-            request = _request(call, entry, prompt, request_id, arrival_s=arrival_s)
+            request = _request(call, entry, prepared.prompt, request_id, arrival_s=arrival_s)
             history = self._histories.setdefault(call.skill, AnswerHistory())
             request.expected_tokens, request.expected_steps = history.expect(request.max_tokens)
-            detokenizer = entry.tokenizer.stream() if streams else None
+            # Marks mean nothing to callers, and the end of a phrase is known last.
+            shows_text = streams and prepared.marked is None
+            detokenizer = entry.tokenizer.stream() if shows_text else None
             self._engine_loop.submit(request, decoding, streams=streams)
             is_submitted = True
             while not ended:
@@ -195,14 +197,13 @@ class SkillService:
                     case Accepted() as accepted:
                         yield accepted
                     case Tokens(token_ids=token_ids):
-                        assert detokenizer is not None
-                        if text := detokenizer.push(token_ids):
+                        if detokenizer is not None and (text := detokenizer.push(token_ids)):
                             yield Delta(text)
                     case Ended() as event:
                         ended = True
                         if event.error is None:
                             history.book(len(event.token_ids), event.num_steps)
-                        yield _outcome(entry, decoding, request, event)
+                        yield _outcome(entry, prepared, decoding, request, event)
         finally:
             # The caller left, or took no interest in the rest: its blocks go back at once.
             if is_submitted and not ended:
@@ -242,12 +243,12 @@ def _validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:
         )
 
 
-async def _encode(entry: RegisteredSkill, values: dict[str, Any]) -> list[int]:
-    """Token ids of the prompt; a long one must not hold up every other caller."""
+async def _prepare(entry: RegisteredSkill, values: dict[str, Any]) -> PreparedCall:
+    """Mark and tokenize an input; a long one must not hold up every other caller."""
     segments = entry.prompt.render(values)
     if sum(len(segment.text) for segment in segments) < _LONG_PROMPT_CHARS:
-        return entry.encode(segments)
-    return await asyncio.to_thread(entry.encode, segments)
+        return entry.prepare(values)
+    return await asyncio.to_thread(entry.prepare, values)
 
 
 def _request(
@@ -272,7 +273,13 @@ def _request(
     )
 
 
-def _outcome(entry: RegisteredSkill, decoding: Decoding, request: Request, ended: Ended) -> Outcome:
+def _outcome(
+    entry: RegisteredSkill,
+    prepared: PreparedCall,
+    decoding: Decoding,
+    request: Request,
+    ended: Ended,
+) -> Outcome:
     """Turn the last event into a checked answer.
 
     Raises:
@@ -293,6 +300,7 @@ def _outcome(entry: RegisteredSkill, decoding: Decoding, request: Request, ended
     answer = read_answer(
         entry,
         ended.token_ids,
+        marked=prepared.marked,
         finish_reason=ended.reason,
         min_probability=decoding.min_probability,
     )

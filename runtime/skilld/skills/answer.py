@@ -11,8 +11,12 @@ from skilld.core.errors import EngineError
 from skilld.core.request import FinishReason
 from skilld.skills.catalog import RegisteredSkill
 from skilld.skills.decoding import before_stop
+from skilld.skills.skill import NOTHING_TO_POINT_AT
+from skilld.skills.span_marks import SpanError
+from skilld.skills.spans import MarkedInput
 
 LOW_CONFIDENCE = "low_confidence"
+UNRESOLVED = "unresolved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +25,10 @@ class Answer:
 
     Attributes:
         output: valid under the skill's output schema; None when abstaining.
-        abstain_reason: one of the skill's reasons or `low_confidence`; None when answering.
+        abstain_reason: None when answering; else one of the skill's reasons, or one of ours:
+            `low_confidence`; `nothing_to_point_at` (the answer must be a piece of the input, and
+            the input has none of its kind); `unresolved` (the model chose pieces of the input
+            that make no answer: a phrase that ends before it begins, a number out of bounds).
     """
 
     output: Any  # a JSON value
@@ -32,6 +39,7 @@ def read_answer(
     entry: RegisteredSkill,
     token_ids: Sequence[int],
     *,
+    marked: MarkedInput | None,
     finish_reason: FinishReason,
     min_probability: float,
 ) -> Answer:
@@ -40,6 +48,7 @@ def read_answer(
     Args:
         entry: the skill.
         token_ids: everything generated, forced tokens included.
+        marked: the input as it was prepared for this call; None when the skill has no spans.
         finish_reason: STOP or LENGTH.
         min_probability: of the least likely freely chosen token; 1.0 when not measured.
 
@@ -65,10 +74,21 @@ def read_answer(
             reason="OUTPUT_INVALID",
             skill=skill.id,
         ) from error
-    if isinstance(output, dict) and output.keys() == {"abstain"} and skill.abstain.reasons:
+    if (
+        isinstance(output, dict)
+        and output.keys() == {"abstain"}
+        and (skill.abstain.reasons or output["abstain"] == NOTHING_TO_POINT_AT)
+    ):
         return Answer(None, abstain_reason=str(output["abstain"]))
+    if marked is not None:
+        try:
+            output = marked.resolve(output, skill.output_schema)
+        except SpanError:
+            return Answer(None, abstain_reason=UNRESOLVED)
     violation = next(entry.output_validator.iter_errors(output), None)
     if violation is not None:
+        if marked is not None:  # bounds of what is pointed at are beyond a grammar
+            return Answer(None, abstain_reason=UNRESOLVED)
         raise EngineError(
             f"skill {skill.id!r}: the answer breaks its schema at {violation.json_path}: "
             f"{violation.message}",

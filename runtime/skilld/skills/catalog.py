@@ -3,24 +3,51 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from jsonschema import Draft202012Validator
 
 from skilld.core.errors import ArtefactError, InvalidRequestError, NotFoundError
 from skilld.core.manifest import EngineManifest
-from skilld.skills.constraint import Constraint, ConstraintCompiler
+from skilld.skills.constraint import Constraint, ConstraintCompiler, ConstraintState
 from skilld.skills.decoding import Decoding
 from skilld.skills.drafting import MAX_DRAFT, AnswerMemory, Drafter
-from skilld.skills.prompt import Prompt, Segment
+from skilld.skills.mark_tokens import MarkTokens
+from skilld.skills.prompt import Prompt, Segment, as_text
 from skilld.skills.schema_profile import check_input_schema, check_output_schema
 from skilld.skills.skill import Skill, read_skill
+from skilld.skills.span_marks import MARKS, SpanError, kind_of
+from skilld.skills.spans import MarkedInput
 from skilld.skills.tokenizer import Tokenizer
 
 SKILLS_DIR = "skills"
 TOKENIZER_NAME = "tokenizer.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """An input as its engine gets it.
+
+    Attributes:
+        prompt: token ids.
+        marked: what the marks in the prompt stand for; None when the skill has no spans.
+    """
+
+    prompt: list[int]
+    marked: MarkedInput | None = None
+
+    @property
+    def span_kinds(self) -> frozenset[str]:
+        """Of which kinds the input has something to point at."""
+        if self.marked is None:
+            return frozenset()
+        kinds = self.marked.rules.kind
+        found = {kind_of(mark) for mark in self.marked.present}
+        return frozenset(kind.name for k, kind in enumerate(kinds) if k in found)
 
 
 @dataclass(frozen=True)
@@ -31,13 +58,16 @@ class RegisteredSkill:
         skill: as read.
         manifest: of the engine that runs it.
         tokenizer: of that engine, shared by its skills.
-        constraint: the compiled decoding schema; None for free text.
+        constraints: the compiled decoding schema, by the kinds of spans an input has something
+            of; empty for free text.
+        mark_tokens: of the spans; None when the skill has none.
     """
 
     skill: Skill
     manifest: EngineManifest
     tokenizer: Tokenizer
-    constraint: Constraint | None
+    constraints: Mapping[frozenset[str], Constraint]
+    mark_tokens: MarkTokens | None = None
 
     @functools.cached_property
     def input_validator(self) -> Draft202012Validator:
@@ -47,7 +77,7 @@ class RegisteredSkill:
     @functools.cached_property
     def output_validator(self) -> Draft202012Validator:
         """Of the model's answer, abstentions aside."""
-        return Draft202012Validator(check_output_schema(self.skill.output_schema))
+        return Draft202012Validator(check_output_schema(self.skill.public_output_schema))
 
     @functools.cached_property
     def prompt(self) -> Prompt:
@@ -72,6 +102,26 @@ class RegisteredSkill:
         """Tokens every prompt of this skill begins with: the template up to its first value."""
         return self.encode(self.prompt.prefix)
 
+    def prepare(self, values: Mapping[str, Any]) -> PreparedCall:
+        """Mark and tokenize an input.
+
+        Args:
+            values: valid under the input schema.
+
+        Raises:
+            InvalidRequestError: the tools of the input cannot be called; says why and where.
+        """
+        spans = self.skill.spans
+        if spans is None:
+            return PreparedCall(self.encode(self.prompt.render(values)))
+        marked = spans.mark(values)
+        mine = {*spans.fields, spans.tools}
+        shown = {  # marks that a caller wrote elsewhere would be taken for ours
+            name: value if name in mine else MARKS.sub("\ufffd", as_text(value))
+            for name, value in marked.values.items()
+        }
+        return PreparedCall(self.encode(self.prompt.render(shown)), marked)
+
     def encode(self, segments: Sequence[Segment]) -> list[int]:
         """Token ids of a rendered prompt; values are tokenized apart from the template."""
         ids: list[int] = []
@@ -84,8 +134,8 @@ class RegisteredSkill:
 
     def decoding(
         self,
+        call: PreparedCall,
         *,
-        prompt: Sequence[int] = (),
         seed: int = 0,
         max_tokens: int | None = None,
         jump_forward: bool = True,
@@ -96,7 +146,7 @@ class RegisteredSkill:
         """Decoding state for one call.
 
         Args:
-            prompt: tokens of the call, from which drafts copy.
+            call: the input; drafts copy from its prompt.
             seed: of sampling.
             max_tokens: a limit below the skill's; None for the skill's.
             jump_forward: take forced tokens several at a time.
@@ -111,12 +161,18 @@ class RegisteredSkill:
         return Decoding(
             limits.sampling_params(seed=seed),
             self.manifest.vocabulary.eos_ids,
-            constraint=self.constraint.start() if self.constraint and constrained else None,
+            constraint=self._constraint(call) if self.constraints and constrained else None,
             detokenizer=self.tokenizer.stream() if limits.stop else None,
             jump_forward=jump_forward,
-            drafter=self._drafter(prompt, max_draft),
+            drafter=self._drafter(call.prompt, max_draft),
             min_confidence=1.0 if exact_confidence else self.skill.abstain.min_confidence,
         )
+
+    def _constraint(self, call: PreparedCall) -> ConstraintState:
+        constraint = self.constraints[call.span_kinds]
+        if self.mark_tokens is None or call.marked is None:
+            return constraint.start()
+        return constraint.start(self.mark_tokens.open_for(call.marked.present))
 
     def _drafter(self, prompt: Sequence[int], max_tokens: int) -> Drafter | None:
         if max_tokens == 0 or self.manifest.cache.state_bytes_per_sequence > 0:
@@ -202,16 +258,58 @@ def _compile(
             key="decoding.max_tokens",
             reason="BAD_SKILL",
         )
-    constraint = None
+    constraints: dict[frozenset[str], Constraint] = {}
     if skill.decoding.format == "json":
         try:
-            constraint = compiler.compile(skill.decoding_schema)
+            constraints = {
+                kinds: compiler.compile(skill.decoding_schema_for(kinds))
+                for kinds in _subsets(skill.span_kinds)
+            }
         except InvalidRequestError as error:
             raise ArtefactError(
                 error.message, path=path, key="output_schema", reason="BAD_SKILL"
             ) from error
     entry = RegisteredSkill(
-        skill=skill, manifest=manifest, tokenizer=tokenizer, constraint=constraint
+        skill=skill,
+        manifest=manifest,
+        tokenizer=tokenizer,
+        constraints=constraints,
+        mark_tokens=_mark_tokens(skill, path, manifest, tokenizer, compiler),
     )
     entry.encode(entry.prompt.render({}))  # the template's tokens, before the first call
     return entry
+
+
+def _subsets(kinds: frozenset[str]) -> list[frozenset[str]]:
+    return [
+        frozenset(chosen)
+        for size in range(len(kinds) + 1)
+        for chosen in itertools.combinations(sorted(kinds), size)
+    ]
+
+
+def _mark_tokens(
+    skill: Skill,
+    path: Path,
+    manifest: EngineManifest,
+    tokenizer: Tokenizer,
+    compiler: ConstraintCompiler,
+) -> MarkTokens | None:
+    if skill.spans is None:
+        return None
+    try:
+        return MarkTokens(
+            skill.spans.marks(),
+            tokenizer=tokenizer,
+            spell=compiler.spelling,
+            vocab_size=manifest.vocabulary.size,
+        )
+    except SpanError as error:
+        raise ArtefactError(
+            f"{error} of the engine's tokenizer",
+            path=path,
+            key="spans",
+            hint="the model must be trained with a tokenizer that has every mark as an added "
+            "token that is not special",
+            reason="BAD_SKILL",
+        ) from error

@@ -29,6 +29,10 @@ class ConstraintCompiler:
         )
         self._compile = functools.cache(self._compile_text)
 
+    def spelling(self, token_id: int) -> bytes:
+        """What a token writes, in UTF-8; may be part of a character."""
+        return bytes(self._tokenizer.decode_bytes([token_id]))
+
     def compile(self, schema: Mapping[str, Any]) -> Constraint:
         """Compile an output schema; JSON without white space is what it will accept.
 
@@ -62,9 +66,13 @@ class Constraint:
         self._matcher = matcher
         self._tokenizer = tokenizer
 
-    def start(self) -> ConstraintState:
-        """A state at the beginning of an answer."""
-        return ConstraintState(self._matcher.deep_copy(), self._tokenizer)
+    def start(self, open_tokens: NDArray[np.bool_] | None = None) -> ConstraintState:
+        """A state at the beginning of an answer.
+
+        Args:
+            open_tokens: bool `[vocab_size]`: tokens this answer may use at all; None for every.
+        """
+        return ConstraintState(self._matcher.deep_copy(), self._tokenizer, open_tokens)
 
 
 class ConstraintState:
@@ -73,11 +81,18 @@ class ConstraintState:
     Args:
         matcher: owned by this state.
         tokenizer: that it was compiled for.
+        open_tokens: bool `[vocab_size]`: tokens this answer may use at all; None for every.
     """
 
-    def __init__(self, matcher: LLMatcher, tokenizer: LLTokenizer) -> None:
+    def __init__(
+        self,
+        matcher: LLMatcher,
+        tokenizer: LLTokenizer,
+        open_tokens: NDArray[np.bool_] | None = None,
+    ) -> None:
         self._matcher = matcher
         self._tokenizer = tokenizer
+        self._open_tokens = open_tokens
 
     @property
     def is_complete(self) -> bool:
@@ -90,14 +105,18 @@ class ConstraintState:
         They are the tokens the mask would allow one by one, so taking them at once changes no
         answer.
         """
-        return list(self._matcher.compute_ff_tokens())
+        forced = list(self._matcher.compute_ff_tokens())
+        return forced[: self._count_open(forced)]
 
     def allowed(self) -> NDArray[np.bool_]:
         """Which tokens may come next: bool `[vocab_size]`."""
         bits = np.frombuffer(self._matcher.compute_bitmask(), np.uint8)
-        return np.unpackbits(bits, count=self._tokenizer.vocab_size, bitorder="little").view(
+        allowed = np.unpackbits(bits, count=self._tokenizer.vocab_size, bitorder="little").view(
             np.bool_
         )
+        if self._open_tokens is not None:
+            allowed &= self._open_tokens
+        return allowed
 
     def try_accept(self, token_id: int) -> bool:
         """Move on by one token, in a fraction of the time it takes to find all allowed ones.
@@ -105,6 +124,8 @@ class ConstraintState:
         Returns:
             False, with nothing changed, when the token is not among `allowed`.
         """
+        if self._open_tokens is not None and not self._open_tokens[token_id]:
+            return False
         matcher = self._matcher
         if forced := matcher.compute_ff_bytes():
             # The grammar takes any spelling of forced bytes. What is allowed is the usual one: the
@@ -124,7 +145,15 @@ class ConstraintState:
 
         More than `allowed`: where bytes are forced, in any tokens that spell them.
         """
-        return int(self._matcher.validate_tokens(token_ids))
+        return int(self._matcher.validate_tokens(token_ids[: self._count_open(token_ids)]))
+
+    def _count_open(self, token_ids: list[int]) -> int:
+        """How many of these tokens, from the first, the answer may use at all."""
+        if self._open_tokens is not None:
+            for i, token_id in enumerate(token_ids):
+                if not self._open_tokens[token_id]:
+                    return i
+        return len(token_ids)
 
     def accept(self, token_id: int) -> None:
         """Move on by one token.

@@ -74,11 +74,11 @@ class Prompt:
             if literal:
                 segments.append(Segment(literal, is_value=False))
             if field is not None and field in values:
-                segments.append(Segment(_as_text(values[field]), is_value=True))
+                segments.append(Segment(as_text(values[field]), is_value=True))
         return segments
 
 
-def _as_text(value: Any) -> str:  # Any: a JSON value
+def as_text(value: Any) -> str:  # Any: a JSON value
     """Strings verbatim, arrays of strings one per line, everything else as compact JSON."""
     if isinstance(value, str):
         return value

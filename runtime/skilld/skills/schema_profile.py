@@ -16,6 +16,7 @@ from jsonschema.exceptions import SchemaError
 from skilld.core.errors import InvalidRequestError
 
 _ANNOTATIONS = {"title", "description", "examples", "default", "$comment"}
+_SPAN_KEYWORDS = {"x-span", "x-phrase", "x-span-text", "x-tool-arguments"}
 _SUPPORTED = _ANNOTATIONS | {
     "type", "properties", "required", "additionalProperties", "enum", "const",
     "items", "prefixItems", "minItems", "maxItems",
@@ -30,8 +31,13 @@ Json = Any  # a parsed JSON value; its shape is what the schema is there to say
 Schema = Mapping[str, Json]
 
 
-def check_output_schema(schema: Schema) -> dict[str, Json]:
+def check_output_schema(schema: Schema, *, has_spans: bool = False) -> dict[str, Json]:
     """Check an output schema against the profile and close its objects.
+
+    Args:
+        schema: as written.
+        has_spans: whether the skill has a `[spans]` table, which the keywords that point at the
+            input (`x-span` and others) need.
 
     Returns:
         The schema with `additionalProperties: false` on every object.
@@ -49,6 +55,10 @@ def check_output_schema(schema: Schema) -> dict[str, Json]:
         if count > _MAX_KEYWORDS:
             raise _refusal(path, "$", f"has more than {_MAX_KEYWORDS} keywords")
         for keyword, value in node.items():
+            if keyword in _SPAN_KEYWORDS:
+                if not has_spans:
+                    raise _refusal(path, keyword, "needs a [spans] table in the skill")
+                continue
             if keyword not in _SUPPORTED:
                 raise _refusal(path, keyword, "is not in the supported profile")
             if keyword == "additionalProperties" and value is not False:
@@ -72,6 +82,24 @@ def check_input_schema(schema: Schema) -> Draft202012Validator:
         if "$ref" in node and not str(node["$ref"]).startswith("#/"):
             raise _refusal(path, "$ref", "must point into the same schema")
     return Draft202012Validator(dict(schema))
+
+
+def public_schema(schema: Schema) -> dict[str, Json]:
+    """A schema as callers see it: without the keywords that say where answers come from."""
+
+    def strip(node: Json, *, is_schema: bool) -> Json:
+        if isinstance(node, list):
+            return [strip(item, is_schema=is_schema) for item in node]
+        if not isinstance(node, Mapping):
+            return node
+        return {
+            key: strip(value, is_schema=not is_schema or key not in ("properties", "$defs"))
+            for key, value in node.items()
+            if not (is_schema and key in _SPAN_KEYWORDS)
+        }
+
+    public: dict[str, Json] = strip(schema, is_schema=True)
+    return public
 
 
 def _check_is_schema(schema: Schema) -> None:

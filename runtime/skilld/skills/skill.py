@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,8 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from skilld.core.errors import ArtefactError, InvalidRequestError
 from skilld.core.request import RequestClass, SamplingParams
 from skilld.core.toml_record import read_toml
+from skilld.skills.answerable import answerable
 from skilld.skills.prompt import Prompt, PromptError
-from skilld.skills.schema_profile import check_input_schema, check_output_schema
+from skilld.skills.schema_profile import check_input_schema, check_output_schema, public_schema
+from skilld.skills.span_checks import SpanRulesError, check_spans
+from skilld.skills.spans import SpanRules, marked_schema
+
+NOTHING_TO_POINT_AT = "nothing_to_point_at"
 
 
 class _Record(BaseModel):
@@ -62,7 +68,11 @@ class AbstainRule(_Record):
 
 
 class Skill(_Record):
-    """See the module docstring. Schemas are JSON Schema (draft 2020-12) written as TOML."""
+    """See the module docstring. Schemas are JSON Schema (draft 2020-12) written as TOML.
+
+    Attributes:
+        spans: what answers point at instead of spelling it; None when they spell everything.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
@@ -78,6 +88,7 @@ class Skill(_Record):
     abstain: AbstainRule = AbstainRule()
     input_schema: dict[str, Any]  # Any: a JSON Schema is arbitrary JSON
     output_schema: dict[str, Any]
+    spans: SpanRules | None = None
 
     @property
     def request_class(self) -> RequestClass:
@@ -86,21 +97,47 @@ class Skill(_Record):
 
     @property
     def decoding_schema(self) -> dict[str, Any]:
-        """What the model may write: the output, or an abstention."""
-        output = check_output_schema(self.output_schema)
+        """What the model may write: the output, or an abstention; pieces of the input as marks."""
+        return self.decoding_schema_for(self.span_kinds)
+
+    @property
+    def span_kinds(self) -> frozenset[str]:
+        """Names of everything an answer may point at."""
+        return frozenset(() if self.spans is None else (kind.name for kind in self.spans.kind))
+
+    @property
+    def public_output_schema(self) -> dict[str, Any]:
+        """What callers get, abstentions aside."""
+        return public_schema(self.output_schema)
+
+    def decoding_schema_for(self, kinds: Collection[str]) -> dict[str, Any]:
+        """What the model may write when the input has something of these kinds, and no others.
+
+        Fields that cannot be answered then are null or left out. Where neither is allowed, the
+        model can only abstain, for one of the skill's reasons or for `NOTHING_TO_POINT_AT`.
+        """
+        closed = check_output_schema(self.output_schema, has_spans=self.spans is not None)
+        narrow = answerable(closed, kinds)
+        if narrow is None:
+            return _abstention(self.abstain.reasons or (NOTHING_TO_POINT_AT,))
+        output = marked_schema(narrow, self.spans)
         if not self.abstain.reasons:
             return output
         definitions = output.pop("$defs", None)
-        abstention = {
-            "type": "object",
-            "properties": {"abstain": {"enum": list(self.abstain.reasons)}},
-            "required": ["abstain"],
-            "additionalProperties": False,
-        }
+        abstention = _abstention(self.abstain.reasons)
         union: dict[str, Any] = {"anyOf": [output, abstention]}
         if definitions is not None:
             union["$defs"] = definitions
         return union
+
+
+def _abstention(reasons: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": {"abstain": {"enum": list(reasons)}},
+        "required": ["abstain"],
+        "additionalProperties": False,
+    }
 
 
 def read_skill(path: Path) -> Skill:
@@ -110,14 +147,13 @@ def read_skill(path: Path) -> Skill:
         ArtefactError: reason BAD_SKILL; names the file, and the key or the JSON path.
     """
     skill = read_toml(path, Skill, reason="BAD_SKILL")
-    for key, check in (
-        ("input_schema", check_input_schema),
-        ("output_schema", check_output_schema),
-    ):
-        try:
-            check(getattr(skill, key))
-        except InvalidRequestError as error:
-            raise ArtefactError(error.message, path=path, key=key, reason="BAD_SKILL") from error
+    key = "input_schema"
+    try:
+        check_input_schema(skill.input_schema)
+        key = "output_schema"
+        check_output_schema(skill.output_schema, has_spans=skill.spans is not None)
+    except InvalidRequestError as error:
+        raise ArtefactError(error.message, path=path, key=key, reason="BAD_SKILL") from error
     if skill.decoding.format == "text" and skill.output_schema.get("type") != "string":
         raise ArtefactError(
             'must be {type = "string"} when decoding.format is "text"',
@@ -129,4 +165,23 @@ def read_skill(path: Path) -> Skill:
         Prompt(skill.prompt, fields=skill.input_schema.get("properties", {}))
     except PromptError as error:
         raise ArtefactError(str(error), path=path, key="prompt", reason="BAD_SKILL") from error
+    if skill.spans is not None:
+        try:
+            check_spans(
+                skill.spans,
+                prompt=skill.prompt,
+                input_schema=skill.input_schema,
+                output_schema=skill.output_schema,
+            )
+        except SpanRulesError as error:
+            raise ArtefactError(
+                error.message, path=path, key=error.key, reason="BAD_SKILL"
+            ) from error
+        if skill.decoding.format != "json":
+            raise ArtefactError(
+                '[spans] needs "json": marks in free text are not read',
+                path=path,
+                key="decoding.format",
+                reason="BAD_SKILL",
+            )
     return skill

@@ -20,6 +20,11 @@ def mark_at(kind: int, index: int) -> str:
     return chr(_FIRST + kind * MARKS_PER_KIND + index % MARKS_PER_KIND)
 
 
+def kind_of(mark: str) -> int:
+    """Index of the kind that a mark belongs to."""
+    return (ord(mark) - _FIRST) // MARKS_PER_KIND
+
+
 def mark_range(kind: int) -> str:
     """First and last mark of a kind, as a range for a character class."""
     return f"{mark_at(kind, 0)}-{mark_at(kind, MARKS_PER_KIND - 1)}"

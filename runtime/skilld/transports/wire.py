@@ -236,7 +236,7 @@ def skill_of(entry: RegisteredSkill, *, is_draining: bool, max_message_bytes: in
         version=skill.version,
         description=skill.description,
         input_schema_json=_json_text(skill.input_schema),
-        output_schema_json=_json_text(skill.output_schema),
+        output_schema_json=_json_text(skill.public_output_schema),
         abstain_reasons=skill.abstain.reasons,
         limits=v1.SkillLimits(
             max_tokens=skill.decoding.max_tokens,
