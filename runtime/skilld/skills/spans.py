@@ -8,7 +8,8 @@ gets a *mark*, one private-use character that is one token, and the model answer
 
 What the caller gets is the text, or its value, behind the mark. Equal pieces share a mark, so
 there is nothing to choose between two places that say the same. Where counting starts depends on
-the input, so that a model learns all marks alike. Phrases are two marks, from and through. In
+the input, so that a model learns all marks alike. Phrases are two marks, from and through; with
+`x-phrase = "all"` they are the marks of all their pieces, for names that differ in the middle. In
 running text (a translation) marks stand among words of the model's own, which hold no digit; every
 marked piece of the input comes again, as often as it is there.
 
@@ -50,6 +51,8 @@ from skilld.skills.tool_calls import TOOL_KINDS, ToolSet, call_schema, is_call
 _NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
     r'[^\d"\\\x00-\x1f\x7f\u00b2\u00b3\u00b9\u2070-\u209f\u2460-\u24ff\ue000-\uf8ff]'
 )
+
+_PHRASE_LENGTHS: Final = {False: "", True: "{1,2}", "all": "{1,8}"}
 
 Json = Any  # a parsed JSON value
 
@@ -256,6 +259,8 @@ class MarkedInput:
                 if piece.mark == marks:
                     return piece.value
             raise SpanError(f"mark {marks!r} is not in the input")
+        if schema["x-phrase"] == "all":
+            return self._read_all(marks)
         best: tuple[Piece, Piece] | None = None
         for i, first in enumerate(self.pieces):
             if first.mark != marks[:1]:
@@ -276,6 +281,13 @@ class MarkedInput:
         if best is None:
             raise SpanError(f"no phrase goes from {marks[:1]!r} through {marks[-1:]!r}")
         return self.texts[best[0].field][best[0].start : best[1].end]
+
+    def _read_all(self, marks: str) -> str:
+        for i in range(len(self.pieces) - len(marks) + 1):
+            run = self.pieces[i : i + len(marks)]
+            if "".join(p.mark for p in run) == marks and run[0].field == run[-1].field:
+                return self.texts[run[0].field][run[0].start : run[-1].end]
+        raise SpanError(f"no phrase has the marks {marks!r}")
 
     def _write(self, value: Json, schema: Mapping[str, Json]) -> str:
         if is_call(schema):
@@ -298,7 +310,11 @@ class MarkedInput:
                 continue
             for last in allowed:
                 if last.field == first.field and last.end == end:
-                    marks = first.mark if first is last else first.mark + last.mark
+                    if schema["x-phrase"] == "all":
+                        begin, through = self.pieces.index(first), self.pieces.index(last)
+                        marks = "".join(p.mark for p in self.pieces[begin : through + 1])
+                    else:
+                        marks = first.mark if first is last else first.mark + last.mark
                     if self._read(marks, schema) == value:
                         return marks
         raise SpanError(f"{value!r} is no phrase from one marked piece of the input to another")
@@ -391,7 +407,7 @@ def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[s
             return {"type": "string", "pattern": f"^(?:{_NO_DIGIT}|[{ranges}]){{{least},{most}}}$"}
         return {
             "type": "string",
-            "pattern": f"^[{ranges}]{'{1,2}' if node.get('x-phrase') else ''}$",
+            "pattern": f"^[{ranges}]{_PHRASE_LENGTHS[node.get('x-phrase', False)]}$",
         }
 
     result: dict[str, Json] = strip(dict(schema))
