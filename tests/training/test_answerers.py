@@ -1,20 +1,14 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import pytest
 import tokenizers
 
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
-pytest.importorskip("sklearn", reason="needs the [train] extra")
 
 from skilld.skills.prompt import Prompt  # noqa: E402
-from skilld.training.answerers import (  # noqa: E402
-    checkpoint_answerer,
-    nearest_neighbour_answerer,
-)
+from skilld.training.answerers import checkpoint_answerer  # noqa: E402
 from skilld.training.batches import tokenise  # noqa: E402
 from skilld.training.example import Example  # noqa: E402
 from skilld.training.settings import ModelSettings, OptimiserSettings  # noqa: E402
@@ -28,20 +22,6 @@ PROMPT = Prompt("<|input|>{text}<|output|>", fields=["text"])
 
 def example(text: str, part: str) -> Example:
     return Example("f", {"text": text}, {"part": part})
-
-
-def test_the_nearest_neighbour_answers_with_the_slot_of_the_question() -> None:
-    known = [example("pump E1 leaks", "pump"), example("fan E2 stopped", "fan")]
-
-    def copy_slot(
-        before: Mapping[str, Any], answer: Mapping[str, Any], asked: Mapping[str, Any]
-    ) -> dict[str, Any]:
-        return {**answer, "was": before["text"], "code": asked["text"].split()[1]}
-
-    answer = nearest_neighbour_answerer(known, copy_slot=copy_slot)
-    assert answer([{"text": "fan E9 has stopped"}]) == [
-        {"part": "fan", "was": "fan E2 stopped", "code": "E9"}
-    ]
 
 
 def test_decoding_a_checkpoint_agrees_with_its_exact_match(tmp_path: Path) -> None:

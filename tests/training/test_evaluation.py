@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from skilld.training.evaluation import as_record, evaluate, score
+from skilld.training.evaluation import as_record, evaluate, field_table, score, score_table
 from skilld.training.example import Example
 
 
@@ -28,12 +30,22 @@ def test_scores_of_a_hand_counted_case() -> None:
     result = score(answers, examples)
     assert result.num_examples == 5
     assert result.exact_match == pytest.approx(2 / 5)
-    assert result.fields == {"code": pytest.approx(2 / 3), "line": pytest.approx(1 / 3)}
+    # Two answers give each field, three are meant.
+    assert result.fields == {"code": pytest.approx(4 / 5), "line": pytest.approx(2 / 5)}
+    assert result.f1 == pytest.approx(6 / 10)
     assert result.abstain_precision == pytest.approx(1 / 2)
     assert result.abstain_recall == pytest.approx(1 / 2)
-    assert result.invalid == pytest.approx(1 / 5)
-    low, high = result.interval
+    assert result.valid == pytest.approx(4 / 5)
+    assert result.chrf is None
+    low, high = result.intervals["exact_match"]
     assert 0.0 <= low < 0.4 < high <= 1.0
+    assert result.intervals.keys() == {
+        "exact_match",
+        "valid",
+        "f1",
+        "abstain_precision",
+        "abstain_recall",
+    }
 
 
 def test_an_abstention_for_the_wrong_reason_is_found_but_not_exact() -> None:
@@ -42,27 +54,45 @@ def test_an_abstention_for_the_wrong_reason_is_found_but_not_exact() -> None:
     assert result.abstain_recall == 1.0
 
 
-def test_true_is_not_one_and_key_order_counts() -> None:
+def test_an_answer_where_none_was_due_costs_precision() -> None:
+    result = score([{"code": "A", "line": 1}, {"code": "A", "line": 1}], [typed("A", 1), ABSTAIN])
+    assert result.f1 == pytest.approx(2 * 2 / (4 + 2))
+    assert result.abstain_recall == 0.0
+    assert result.abstain_precision is None
+
+
+def test_true_is_not_one_but_key_order_does_not_count() -> None:
     example = Example("f", {}, {"n": 1, "flag": True})
     assert score([{"n": True, "flag": 1}], [example]).fields == {"n": 0.0, "flag": 0.0}
-    assert score([{"flag": True, "n": 1}], [example]).exact_match == 0.0
+    assert score([{"flag": True, "n": 1.0}], [example]).exact_match == 1.0
 
 
 def test_nothing_to_abstain_from_gives_no_recall() -> None:
     result = score([{"code": "A", "line": 1}], [typed("A", 1)])
     assert result.abstain_recall is None
     assert result.abstain_precision is None
-    assert result.interval[0] < 1.0 == result.interval[1]
+    assert result.intervals["exact_match"] == (0.0, 1.0)
 
 
-def test_the_interval_narrows_with_more_examples() -> None:
-    def width(n: int) -> float:
-        answers = [e.answer if i % 2 else None for i, e in enumerate([typed("A", 1)] * n)]
-        low, high = score(answers, [typed("A", 1)] * n).interval
-        return high - low
+def test_whole_items_stand_beside_the_figure_of_all_fields_and_not_in_it() -> None:
+    meant = {"calls": [{"name": "stop", "line": 3}]}
+    result = score([{"calls": [{"name": "stop", "line": 4}]}], [Example("f", {}, meant)])
+    assert result.fields == {"calls[]": 0.0, "calls[].name": 1.0, "calls[].line": 0.0}
+    assert result.f1 == pytest.approx(1 / 2)
 
-    assert width(1000) < width(100) / 2
-    assert 0.05 < width(1000) < 0.08  # 2 * 1.96 * sqrt(0.25 / 1000)
+
+def test_texts_get_a_chrf_where_a_text_was_due() -> None:
+    examples = [Example("f", {}, {"text": "motor stopped"}), ABSTAIN]
+    right = score([{"text": "motor stopped"}, {"text": "hello"}], examples, text_field="text")
+    assert right.chrf == 100.0
+    wrong = score([{"abstain": "not_a_log"}, None], examples, text_field="text")
+    assert wrong.chrf == 0.0
+    assert score([None], [ABSTAIN], text_field="text").chrf is None
+    half = score([{"text": "motor halted"}, None], examples, text_field="text")
+    assert half.chrf is not None
+    assert 30.0 < half.chrf < 70.0
+    low, high = half.intervals["chrf"]
+    assert low <= half.chrf <= high
 
 
 def test_any_callable_can_be_judged() -> None:
@@ -72,3 +102,18 @@ def test_any_callable_can_be_judged() -> None:
     result = evaluate(echo, [typed("A", 1), typed("B", 2)])
     assert result.exact_match == 0.5
     assert as_record({"same": {"echo": result}})["same"]["echo"]["exact_match"] == 0.5
+
+
+def test_tables_show_every_answerer_of_every_split() -> None:
+    right = score([{"code": "A", "line": 1}], [typed("A", 1)])
+    wrong = score([None], [typed("A", 1)])
+    scores = {"same": {"engine": right, "rules": wrong}, "handmade": {"engine": wrong}}
+    console = Console(file=io.StringIO(), width=120, color_system=None)
+    console.print(score_table(scores, title="figures"), field_table(scores, title="fields"))
+    assert isinstance(console.file, io.StringIO)
+    lines = console.file.getvalue().splitlines()
+    row = next(line for line in lines if "same" in line and "engine" in line)
+    assert "100.0%" in row
+    assert "0.0-100.0" in row
+    assert any("handmade" in line and "0.0%" in line for line in lines)
+    assert any("code" in line and "line" in line for line in lines)

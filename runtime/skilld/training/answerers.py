@@ -1,4 +1,4 @@
-"""What can be asked: a trained checkpoint, the nearest training example, a specialist's rules."""
+"""`checkpoint_answerer`: a trained checkpoint that can be asked, without building an engine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ import transformers
 
 from skilld.skills.prompt import Prompt
 from skilld.training.evaluation import Answerer
-from skilld.training.example import Example, canonical_json
 from skilld.training.tokenizer import EOS, PAD, prompt_ids, token_id_of
 
 _BATCH_ROWS = 32
@@ -73,42 +72,6 @@ def checkpoint_answerer(
         return answers
 
     return answer
-
-
-def nearest_neighbour_answerer(
-    examples: Sequence[Example], *, copy_slot: Callable[[Any, Mapping[str, Any], Any], Any]
-) -> Answerer:
-    """The answer of the most similar training example, with copied slots filled anew.
-
-    Similarity is the cosine of character 2- to 5-gram TF-IDF vectors of the inputs.
-
-    Args:
-        examples: to choose from.
-        copy_slot: given (input of the neighbour, its answer, the new input), returns the answer
-            for the new input; this is where a specialist carries identifiers over.
-    """
-    from sklearn.feature_extraction.text import TfidfVectorizer
-
-    vectoriser = TfidfVectorizer(
-        analyzer="char", ngram_range=(2, 5), max_features=60000, sublinear_tf=True
-    )
-    known = vectoriser.fit_transform([_text(example.input) for example in examples])
-
-    def answer(inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
-        answers: list[Mapping[str, Any] | None] = []
-        asked = vectoriser.transform([_text(values) for values in inputs])
-        for start in range(0, len(inputs), 100):
-            nearest = (asked[start : start + 100] @ known.T).toarray().argmax(axis=1)
-            for i, found in enumerate(nearest, start=start):
-                neighbour = examples[int(found)]
-                answers.append(copy_slot(neighbour.input, neighbour.answer, inputs[i]))
-        return answers
-
-    return answer
-
-
-def _text(values: Mapping[str, Any]) -> str:
-    return canonical_json(values)
 
 
 def _parsed(text: str) -> Mapping[str, Any] | None:

@@ -1,158 +1,270 @@
-"""Judging answers: exact match on canonical JSON, fields, abstentions, with intervals.
+"""`score`: answers against what was meant, with intervals.
 
-What answers is a callable, so the trained checkpoint, a baseline and a shipped engine are judged
-by the same lines of code.
+- exact match: share of answers that are, in canonical JSON, what was meant, reasons of
+  abstentions included
+- F1: right slots (a field with its value) against those of the answers and those of the truth,
+  micro-averaged; `skilld.training.slots` has the details
+- valid: share of answers that were valid under the skill's schema
+- abstain precision, recall: right abstentions, whatever their reason, among those given and among
+  those due
+- chrF: of a text that is composed, as a translation is; see `skilld.training.chrf`
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.table import Table
 
-from skilld.training.example import Example, canonical_json
+from skilld.training.chrf import chrf, chrf_counts
+from skilld.training.example import Example
+from skilld.training.intervals import Interval, interval, percentiles, resamples, share
+from skilld.training.slots import canonical, f1_counts, is_abstain, slots_of_answer
 
-Answerer = Callable[[Sequence[Mapping[str, Any]]], Sequence[Mapping[str, Any] | None]]
-"""Inputs in, one answer each: the typed output, `{"abstain": reason}`, or None for no valid one."""
+Answer = Mapping[str, Any] | None
+"""The typed output, `{"abstain": reason}`, or None for no valid one."""
 
-_RESAMPLES = 1000
+Answerer = Callable[[Sequence[Mapping[str, Any]]], Sequence[Answer]]
+"""Inputs in, one answer each."""
+
+Scores = Mapping[str, Mapping[str, "Score"]]
+"""By split, then by answerer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What an answer costs, on average where nothing else is said.
+
+    Attributes:
+        prompt_tokens: of the question, marks included; None when not measured.
+        answer_tokens: generated, those the schema forced included, all samples together.
+        batched_ms: per answer, when eight are computed together.
+        p50_ms: median of calls made one after the other, as a caller sees it; None when not
+            measured.
+        p95_ms: of the same calls.
+    """
+
+    answer_tokens: float
+    batched_ms: float
+    prompt_tokens: float | None = None
+    p50_ms: float | None = None
+    p95_ms: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Score:
-    """How one answerer did on one split.
+    """How one answerer did on one split; see the module docstring.
 
     Attributes:
         num_examples: in the split.
-        exact_match: share of answers equal in canonical JSON, reasons of abstentions included.
-        interval: bootstrap 95 % interval of `exact_match`.
-        fields: share of right values per field, over examples that have an answer.
-        abstain_precision: right abstentions among all abstentions; None when there was none.
-        abstain_recall: right abstentions among those that were due; None when none was due.
-        invalid: share of answers that were no valid answer at all.
+        exact_match: 0 to 1.
+        f1: over all fields, 0 to 1; None when there was no slot in truth or answers.
+        fields: F1 per field, 0 to 1.
+        valid: 0 to 1.
+        abstain_precision: None when there was no abstention.
+        abstain_recall: None when none was due.
+        chrf: 0 to 100; None when no text is composed.
+        intervals: 95 % intervals of those of the figures above that are there, by name.
+        cost: of an answer; None when it was not measured.
     """
 
     num_examples: int
     exact_match: float
-    interval: tuple[float, float]
+    f1: float | None
     fields: dict[str, float]
+    valid: float
     abstain_precision: float | None
     abstain_recall: float | None
-    invalid: float
+    chrf: float | None
+    intervals: dict[str, Interval]
+    cost: Cost | None = None
 
 
-def evaluate(answerer: Answerer, examples: Sequence[Example], *, seed: int = 0) -> Score:
-    """Ask everything and score it.
-
-    Args:
-        answerer: is asked once, with all inputs.
-        examples: inputs with the answers that were meant; not empty.
-        seed: of the bootstrap.
-    """
-    return score(answerer([example.input for example in examples]), examples, seed=seed)
+def evaluate(
+    answerer: Answerer,
+    examples: Sequence[Example],
+    *,
+    text_field: str | None = None,
+    seed: int = 0,
+) -> Score:
+    """Ask everything and score it; see `score`."""
+    answers = answerer([example.input for example in examples])
+    return score(answers, examples, text_field=text_field, seed=seed)
 
 
 def score(
-    answers: Sequence[Mapping[str, Any] | None], examples: Sequence[Example], *, seed: int = 0
+    answers: Sequence[Answer],
+    examples: Sequence[Example],
+    *,
+    text_field: str | None = None,
+    seed: int = 0,
 ) -> Score:
-    """Score answers that are already there; see `evaluate`."""
+    """Score answers.
+
+    Args:
+        answers: one per example.
+        examples: inputs with the answers that were meant; not empty.
+        text_field: of the answer, whose text is composed and gets a chrF.
+        seed: of the bootstrap.
+    """
     pairs = list(zip(answers, examples, strict=True))
-    hits = [is_right(answer, example) for answer, example in pairs]
-    due = [(answer, example) for answer, example in pairs if example.is_abstain]
-    given = [(answer, example) for answer, example in pairs if answer and "abstain" in answer]
-    both = [(answer, example) for answer, example in given if example.is_abstain]
-    typed = [(answer, example) for answer, example in pairs if not example.is_abstain]
+    counts: dict[str, list[tuple[int, ...]]] = {
+        "exact_match": [(is_right(answer, example), 1) for answer, example in pairs],
+        "valid": [(answer is not None, 1) for answer in answers],
+        "abstain_precision": [
+            (example.is_abstain and is_abstain(answer), is_abstain(answer))
+            for answer, example in pairs
+        ],
+        "abstain_recall": [
+            (example.is_abstain and is_abstain(answer), example.is_abstain)
+            for answer, example in pairs
+        ],
+    }
+    both_slots = [
+        (slots_of_answer(answer), slots_of_answer(example.answer)) for answer, example in pairs
+    ]
+    names = list(dict.fromkeys(name for both in both_slots for side in both for name, _ in side))
+    by_field = {name: [f1_counts(*both, names={name}) for both in both_slots] for name in names}
+    parts = {name for name in names if not any(n.startswith(f"{name}.") for n in names)}
+    counts["f1"] = [f1_counts(*both, names=parts) for both in both_slots]
+    shares = {name: share(rows) for name, rows in counts.items()}
+    draws = resamples(len(pairs), seed=seed)
+    intervals = {
+        name: interval(draws, rows) for name, rows in counts.items() if shares[name] is not None
+    }
+    composed = _composed(pairs, text_field)
+    if len(composed):
+        intervals["chrf"] = percentiles(chrf(draws @ composed))
+    assert shares["exact_match"] is not None
+    assert shares["valid"] is not None
     return Score(
         num_examples=len(pairs),
-        exact_match=sum(hits) / len(hits),
-        interval=_bootstrap(hits, seed=seed),
-        fields=_fields(typed),
-        abstain_precision=_share(len(both), len(given)),
-        abstain_recall=_share(len(both), len(due)),
-        invalid=sum(answer is None for answer in answers) / len(pairs),
+        exact_match=shares["exact_match"],
+        f1=shares["f1"],
+        fields={name: value for name in names if (value := share(by_field[name])) is not None},
+        valid=shares["valid"],
+        abstain_precision=shares["abstain_precision"],
+        abstain_recall=shares["abstain_recall"],
+        chrf=float(chrf(composed.sum(axis=0))) if len(composed) else None,
+        intervals=intervals,
     )
 
 
-def is_right(answer: Mapping[str, Any] | None, example: Example) -> bool:
+def is_right(answer: Answer, example: Example) -> bool:
     """The answer is, in canonical JSON, what was meant."""
-    return answer is not None and canonical_json(answer) == example.target
+    return answer is not None and canonical(answer) == canonical(example.answer)
 
 
-def _fields(typed: Sequence[tuple[Mapping[str, Any] | None, Example]]) -> dict[str, float]:
-    names = list(dict.fromkeys(name for _, example in typed for name in example.answer))
+def as_record(scores: Scores) -> dict[str, Any]:
+    """`scores` as JSON values, shares rounded to four places."""
     return {
-        name: sum(
-            answer is not None
-            and name in answer
-            and type(answer[name]) is type(example.answer[name])
-            and answer[name] == example.answer[name]
-            for answer, example in typed
-        )
-        / len(typed)
-        for name in names
+        split: {name: rounded(asdict(one)) for name, one in by_name.items()}
+        for split, by_name in scores.items()
     }
 
 
-def _share(part: int, whole: int) -> float | None:
-    return part / whole if whole else None
+def rounded(value: Any) -> Any:  # Any: a JSON value
+    """A JSON value with its numbers rounded to four places."""
+    match value:
+        case float():
+            return round(value, 4)
+        case dict():
+            return {key: rounded(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [rounded(inner) for inner in value]
+    return value
 
 
-def _bootstrap(hits: Sequence[bool], *, seed: int) -> tuple[float, float]:
-    """95 % interval of the mean. The mean of a resample is a binomial draw."""
-    share, n = sum(hits) / len(hits), len(hits)
-    if share in (0.0, 1.0):
-        # Every resample would be the same; the rule of three says how little that proves.
-        slack = -math.log(0.05) / n
-        return (max(0.0, 1 - slack), 1.0) if share else (0.0, min(1.0, slack))
-    means = np.sort(np.random.default_rng(seed).binomial(n, share, _RESAMPLES)) / n
-    return float(means[int(0.025 * _RESAMPLES)]), float(means[int(0.975 * _RESAMPLES) - 1])
+def _composed(pairs: Sequence[tuple[Answer, Example]], field: str | None) -> NDArray[np.float64]:
+    """Counts of chrF, one row per example that has a text; empty without a text field.
 
-
-def score_table(scores: Mapping[str, Mapping[str, Score]], *, title: str) -> Table:
-    """A table of `scores[split][answerer]` for a console."""
-    table = Table(title=title)
-    fields = list(
-        dict.fromkeys(f for by_name in scores.values() for s in by_name.values() for f in s.fields)
+    Examples that must be declined have none and are left out, so rows of others are zero.
+    """
+    if field is None or not any(field in example.answer for _, example in pairs):
+        return np.zeros((0, 0))
+    return np.array(
+        [
+            chrf_counts(_text(answer, field), str(example.answer[field]))
+            if field in example.answer
+            else chrf_counts("", "")
+            for answer, example in pairs
+        ],
+        dtype=np.float64,
     )
-    for heading in ("split", "n", "answerer", "exact", "95 %", *fields, "abst. P", "abst. R"):
-        table.add_column(heading, justify="left" if heading in ("split", "answerer") else "right")
+
+
+def _text(answer: Answer, field: str) -> str:
+    value = None if answer is None else answer.get(field)
+    return value if isinstance(value, str) else ""
+
+
+def score_table(scores: Scores, *, title: str) -> Table:
+    """The figures of every answerer on every split, with the 95 % interval of exact match."""
+    table = Table(title=title, title_justify="left", pad_edge=False)
+    every = [one for by_name in scores.values() for one in by_name.values()]
+    has_text = any(one.chrf is not None for one in every)
+    has_cost = any(one.cost is not None for one in every)
+    table.add_column("split")
+    table.add_column("answerer")
+    headings = ["n", "exact", "95 %", "F1", "chrF", "valid", "abstain\nprecision", "\nrecall"]
+    for heading in (h for h in headings if h != "chrF" or has_text):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for heading in ("tokens", "ms alone\np50 / p95", "ms in\nbatch") if has_cost else ():
+        table.add_column(heading, justify="right", no_wrap=True)
     for split, by_name in scores.items():
-        for name, one in by_name.items():
-            low, high = one.interval
+        for row, (name, one) in enumerate(by_name.items()):
+            low, high = one.intervals["exact_match"]
             table.add_row(
-                split,
-                str(one.num_examples),
+                "" if row else split,
                 name,
-                f"{one.exact_match:.1%}",
-                f"{low:.1%}-{high:.1%}",
-                *(f"{one.fields[f]:.1%}" if f in one.fields else "" for f in fields),
-                *(
-                    "" if value is None else f"{value:.1%}"
-                    for value in (one.abstain_precision, one.abstain_recall)
-                ),
+                str(one.num_examples),
+                percent(one.exact_match),
+                f"{low * 100:.1f}-{high * 100:.1f}",
+                percent(one.f1),
+                *((_figure(one.chrf),) if has_text else ()),
+                percent(one.valid),
+                percent(one.abstain_precision),
+                percent(one.abstain_recall),
+                *(_cost_cells(one.cost) if has_cost else ()),
             )
         table.add_section()
     return table
 
 
-def as_record(scores: Mapping[str, Mapping[str, Score]]) -> dict[str, Any]:
-    """`scores` as JSON values, shares rounded to four places."""
-    return {
-        split: {name: _rounded(asdict(one)) for name, one in by_name.items()}
-        for split, by_name in scores.items()
-    }
+def _cost_cells(cost: Cost | None) -> tuple[str, ...]:
+    if cost is None:
+        return ("", "", "")
+    prompt = "" if cost.prompt_tokens is None else f"{cost.prompt_tokens:.0f} + "
+    alone = "" if cost.p50_ms is None else f"{_figure(cost.p50_ms)} / {_figure(cost.p95_ms)}"
+    return (f"{prompt}{cost.answer_tokens:.0f}", alone, _figure(cost.batched_ms))
 
 
-def _rounded(value: Any) -> Any:  # Any: a JSON value
-    match value:
-        case float():
-            return round(value, 4)
-        case dict():
-            return {key: _rounded(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_rounded(inner) for inner in value]
-    return value
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"
+
+
+def field_table(scores: Scores, *, title: str) -> Table:
+    """F1 per field."""
+    table = Table(title=title, title_justify="left")
+    names = [f for by_name in scores.values() for one in by_name.values() for f in one.fields]
+    fields = list(dict.fromkeys(names))
+    table.add_column("split")
+    table.add_column("answerer")
+    for field in fields:
+        table.add_column(field.replace("[].", "[]\n"), justify="right")
+    for split, by_name in scores.items():
+        for row, (name, one) in enumerate(by_name.items()):
+            table.add_row(
+                "" if row else split, name, *(percent(one.fields.get(field)) for field in fields)
+            )
+        table.add_section()
+    return table
+
+
+def percent(share: float | None) -> str:
+    """A share for people; nothing for None."""
+    return "" if share is None else f"{share:.1%}"

@@ -1,31 +1,77 @@
-"""`judge`: the report on a trained checkpoint beside its baselines."""
+"""What a specialist is judged with: its test sets, and what one would do without a model."""
 
 from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
-from skilld.training.answerers import checkpoint_answerer, nearest_neighbour_answerer
 from skilld.training.evaluation import Answerer, Score, evaluate
 from skilld.training.example import Example, read_examples
+from skilld.training.neighbours import nearest_neighbour_answerer
 from skilld.training.preparation import CHECKPOINT_DIR, Prepared
 from skilld.training.splits import EVALUATION_SPLITS
 
-HANDMADE_NAME = "handmade.jsonl"
-_NUM_NEIGHBOURS = 20_000
+HANDMADE_NAME: Final = "handmade.jsonl"
+BASELINES_NAME: Final = "baselines.py"
+NUM_NEIGHBOURS: Final = 20_000
+"""Training examples that the nearest one is looked for among."""
 
 
-def evaluation_sets(engine_dir: Path, prepared: Prepared) -> dict[str, list[Example]]:
-    """The splits that are judged, and the hand-written cases if there are any."""
-    sets = {name: prepared.splits[name] for name in EVALUATION_SPLITS}
+def evaluation_sets(
+    engine_dir: Path, splits: Mapping[str, list[Example]]
+) -> dict[str, list[Example]]:
+    """The splits that are judged, and the hand-written cases if there are any.
+
+    Args:
+        engine_dir: `engines/<name>`.
+        splits: of its generator; the one for training is not needed.
+    """
+    sets = {name: splits[name] for name in EVALUATION_SPLITS if name in splits}
     handmade = engine_dir / HANDMADE_NAME
     if handmade.exists():
         sets["handmade"] = read_examples(handmade)
     return sets
+
+
+def baseline_answerers(
+    engine_dir: Path,
+    train: Sequence[Example],
+    *,
+    on_similarity: Callable[[float], None] = lambda similarity: None,
+) -> dict[str, Answerer]:
+    """What `baselines.py` of a specialist has to offer, by name; nothing without one.
+
+    Args:
+        engine_dir: `engines/<name>`; `baselines.py` has `rules` and `copy_slot`.
+        train: the nearest neighbour is looked for among `NUM_NEIGHBOURS` of them.
+        on_similarity: called for each input with how similar its nearest neighbour is, 0 to 1.
+    """
+    path = engine_dir / BASELINES_NAME
+    if not path.exists():
+        return {}
+    baselines = _load(path)
+    return {
+        "nearest neighbour": nearest_neighbour_answerer(
+            train[:NUM_NEIGHBOURS], copy_slot=baselines.copy_slot, on_similarity=on_similarity
+        ),
+        "rules": baselines.rules,
+    }
+
+
+def composed_field(output_schema: Mapping[str, Any]) -> str | None:
+    """The field of an answer that holds a text of the model's own words, for chrF; or None.
+
+    That is a string that is neither chosen from a list nor pointed at, though it may contain
+    pieces that are.
+    """
+    for name, field in output_schema.get("properties", {}).items():
+        if field.get("type") == "string" and not {"enum", "const", "x-span"} & field.keys():
+            return str(name)
+    return None
 
 
 def judge(
@@ -34,31 +80,29 @@ def judge(
     *,
     on_progress: Callable[[str], None] = lambda text: None,
 ) -> dict[str, dict[str, Score]]:
-    """Scores by split, then by answerer: model, nearest neighbour, and the specialist's rules.
+    """Scores of a checkpoint by split, then by answerer: the model and the baselines.
 
     Args:
-        engine_dir: `engines/<name>`; may hold a `baselines.py` with `rules` and `copy_slot`.
+        engine_dir: `engines/<name>`.
         prepared: the same splits that were trained on.
         on_progress: called with a line of text now and then.
     """
+    from skilld.training.answerers import checkpoint_answerer  # needs torch, the rest does not
+
     answerers: dict[str, Answerer] = {
         "model": checkpoint_answerer(
             engine_dir / CHECKPOINT_DIR,
             prompt=prepared.prompt,
             max_new_tokens=prepared.skill.decoding.max_tokens,
-        )
+        ),
+        **baseline_answerers(engine_dir, prepared.splits["train"]),
     }
-    if (engine_dir / "baselines.py").exists():
-        baselines = _load(engine_dir / "baselines.py")
-        answerers["nearest neighbour"] = nearest_neighbour_answerer(
-            prepared.splits["train"][:_NUM_NEIGHBOURS], copy_slot=baselines.copy_slot
-        )
-        answerers["rules"] = baselines.rules
+    field = composed_field(prepared.skill.output_schema)
     scores: dict[str, dict[str, Score]] = {}
-    for split, examples in evaluation_sets(engine_dir, prepared).items():
+    for split, examples in evaluation_sets(engine_dir, prepared.splits).items():
         scores[split] = {}
         for name, answerer in answerers.items():
-            scores[split][name] = evaluate(answerer, examples)
+            scores[split][name] = evaluate(answerer, examples, text_field=field)
             on_progress(f"{split}: {name} {scores[split][name].exact_match:.1%}")
     return scores
 
