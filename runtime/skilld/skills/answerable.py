@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from skilld.skills.spans import nullable_span
 from skilld.skills.tool_calls import is_call
 
 Json = Any  # a parsed JSON value
@@ -32,6 +33,8 @@ def answerable(schema: Mapping[str, Json], kinds: Collection[str]) -> dict[str, 
         names = schema["x-span"]
         narrow["x-span"] = [n for n in ([names] if isinstance(names, str) else names) if n in kinds]
         return narrow if narrow["x-span"] else None
+    if nullable_span(schema):
+        return dict(schema)  # the empty string stays possible
     if "anyOf" in schema:
         options = [answerable(option, kinds) for option in schema["anyOf"]]
         narrow["anyOf"] = [option for option in options if option is not None]

@@ -232,7 +232,7 @@ class MarkedInput:
         Raises:
             SpanError: a mark is not in this input, or a phrase ends before it begins.
         """
-        return _walk(answer, schema, self._read)
+        return _walk(answer, schema, self._read_or_null)
 
     def point(self, answer: Json, schema: Mapping[str, Json]) -> Json:
         """The other way: an answer as the model must write it.
@@ -240,7 +240,13 @@ class MarkedInput:
         Raises:
             SpanError: a value of a span field is nowhere in the input.
         """
-        return _walk(answer, schema, self._write)
+        return _walk(answer, schema, self._write_or_null)
+
+    def _read_or_null(self, marks: Json, schema: Mapping[str, Json]) -> Json:
+        return None if marks == "" and "x-null" in schema else self._read(marks, schema)
+
+    def _write_or_null(self, value: Json, schema: Mapping[str, Json]) -> Json:
+        return "" if value is None and "x-null" in schema else self._write(value, schema)
 
     def _read(self, marks: Json, schema: Mapping[str, Json]) -> Json:
         if is_call(schema):
@@ -377,6 +383,8 @@ class MarkedInput:
 def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[str, Json]:
     """The output schema as the model must obey it: span fields are strings of marks.
 
+    Null in the place of a span is the empty string: one decision of the model less.
+
     Fields with `x-span-text` are strings of marks and of anything else that is no digit, quote,
     backslash or control character.
 
@@ -394,6 +402,10 @@ def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[s
                 raise SpanError("`x-tool-arguments` needs the key `tools` in [spans]")
             ranges = "".join(mark_range(k) for k in range(len(rules.kind)))
             return call_schema(ranges, first_kind=len(rules.kind))
+        if option := nullable_span(node):
+            inner = strip(option)
+            pattern = inner["pattern"].removeprefix("^").removesuffix("$")
+            return {"type": "string", "pattern": f"^(?:{pattern})?$"}
         if not _is_span(node):
             return {key: strip(value) for key, value in node.items()}
         if rules is None:
@@ -412,6 +424,14 @@ def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[s
 
     result: dict[str, Json] = strip(dict(schema))
     return result
+
+
+def nullable_span(schema: Mapping[str, Json]) -> Mapping[str, Json] | None:
+    """The span of a schema that allows a span or null, and nothing else; else None."""
+    match schema.get("anyOf"):
+        case [first, {"type": "null"}] if "x-span" in first:
+            return dict(first)
+    return None
 
 
 def _is_span(schema: Mapping[str, Json]) -> bool:
@@ -438,6 +458,8 @@ def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
     """Rebuild a value, with what lies under a span schema converted."""
     if _is_span(schema) or is_call(schema):
         return convert(value, schema)
+    if option := nullable_span(schema):
+        return convert(value, {**option, "x-null": True})
     if "anyOf" in schema:
         if value is None:
             return None
