@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from random import Random
 
 import numpy as np
@@ -11,10 +12,13 @@ import tokenizers
 from numpy.typing import NDArray
 
 from skilld.skills.prompt import Prompt
-from skilld.training.example import Example
-from skilld.training.tokenizer import EOS, prompt_ids, token_id_of
+from skilld.skills.skill import Skill
+from skilld.skills.spans import SpanError
+from skilld.training.example import Example, canonical_json
+from skilld.training.tokenizer import EOS, token_id_of
 
-_POOL_BATCHES = 40
+_POOL_BATCHES = 24
+_AT_ONCE = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,18 +34,75 @@ class Sample:
     num_prompt: int
 
 
-def tokenise(
-    examples: Sequence[Example], *, tokenizer: tokenizers.Tokenizer, prompt: Prompt
-) -> list[Sample]:
-    """Examples as the runtime will tokenise them: prompt by its segments, then the answer."""
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One example as the model reads and writes it.
+
+    Attributes:
+        segments: of the prompt: text, and whether it came from a caller.
+        answer: canonical JSON, with marks in the place of what is pointed at.
+    """
+
+    segments: tuple[tuple[str, bool], ...]
+    answer: str
+
+
+def as_text(example: Example, *, skill: Skill, prompt: Prompt) -> Text:
+    """Write an example down the way the runtime will.
+
+    Raises:
+        SpanError: the answer cannot be pointed at; names the example.
+    """
+    values, answer = example.input, example.answer
+    if skill.spans is not None:
+        marked = skill.spans.mark(values)
+        values = marked.values
+        if not example.is_abstain:
+            try:
+                answer = marked.point(answer, skill.output_schema)
+            except SpanError as error:
+                raise SpanError(f"{example.family}: {error}; input {example.input}") from error
+    segments = tuple((piece.text, piece.is_value) for piece in prompt.render(values))
+    return Text(segments, canonical_json(answer))
+
+
+def tokenise(texts: Sequence[Text], *, tokenizer: tokenizers.Tokenizer) -> list[Sample]:
+    """Texts as the runtime will tokenise them: prompt by its segments, then the answer."""
     eos_id = token_id_of(tokenizer, EOS)
+    templates: dict[str, list[int]] = {
+        text: tokenizer.encode(text, add_special_tokens=False).ids
+        for text in {t for item in texts for t, is_value in item.segments if not is_value}
+    }
+    values = [text for item in texts for text, is_value in item.segments if is_value]
+    tokenizer.encode_special_tokens = True  # in values they are plain text
+    encoded = iter(tokenizer.encode_batch_fast(values, add_special_tokens=False))
+    tokenizer.encode_special_tokens = False
+    answers = tokenizer.encode_batch_fast([t.answer for t in texts], add_special_tokens=False)
     samples = []
-    for example in examples:
-        segments = [(piece.text, piece.is_value) for piece in prompt.render(example.input)]
-        before = list(prompt_ids(tokenizer, segments))
-        answer = tokenizer.encode(example.target, add_special_tokens=False).ids
-        samples.append(Sample(np.array([*before, *answer, eos_id], np.int32), len(before)))
+    for item, answer in zip(texts, answers, strict=True):
+        before: list[int] = []
+        for text, is_value in item.segments:
+            before += next(encoded).ids if is_value else templates[text]
+        samples.append(Sample(np.array([*before, *answer.ids, eos_id], np.int32), len(before)))
     return samples
+
+
+def samples(
+    examples: Iterable[Example], *, skill: Skill, prompt: Prompt, tokenizer: tokenizers.Tokenizer
+) -> Iterator[Sample]:
+    """Tokenise a stream of examples, some hundreds at once."""
+    stream = iter(examples)
+    while chunk := list(islice(stream, _AT_ONCE)):
+        texts = [as_text(example, skill=skill, prompt=prompt) for example in chunk]
+        yield from tokenise(texts, tokenizer=tokenizer)
+
+
+def mixed(
+    streams: Sequence[Iterator[Sample]], *, weights: Sequence[float], rng: Random
+) -> Iterator[Sample]:
+    """One stream of several endless ones."""
+    while True:
+        yield next(rng.choices(streams, weights)[0])
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,27 +131,26 @@ def make_batch(samples: Sequence[Sample], *, pad_id: int) -> Batch:
 
 
 def batches(
-    samples: Sequence[Sample], *, batch_tokens: int, pad_id: int, rng: Random
+    stream: Iterator[Sample], *, batch_tokens: int, pad_id: int, rng: Random
 ) -> Iterator[Batch]:
-    """One epoch: shuffled, cut into pools, sorted by length inside a pool, batches shuffled."""
-    order = list(range(len(samples)))
-    rng.shuffle(order)
-    mean_length = max(1.0, sum(len(s.ids) for s in samples) / max(1, len(samples)))
-    pool_size = max(1, int(_POOL_BATCHES * batch_tokens / mean_length))
-    for start in range(0, len(order), pool_size):
-        pool = sorted(order[start : start + pool_size], key=lambda i: len(samples[i].ids))
-        groups = _groups(samples, pool, batch_tokens=batch_tokens)
-        rng.shuffle(groups)
-        for group in groups:
-            yield make_batch([samples[i] for i in group], pad_id=pad_id)
+    """Pools of a stream, sorted by length and cut into batches, which are shuffled."""
+    pool: list[Sample] = []
+    num_tokens = 0
+    for sample in stream:
+        pool.append(sample)
+        num_tokens += len(sample.ids)
+        if num_tokens >= _POOL_BATCHES * batch_tokens:
+            groups = _groups(pool, batch_tokens=batch_tokens)
+            rng.shuffle(groups)
+            for group in groups:
+                yield make_batch(group, pad_id=pad_id)
+            pool, num_tokens = [], 0
 
 
-def _groups(
-    samples: Sequence[Sample], by_length: Sequence[int], *, batch_tokens: int
-) -> list[list[int]]:
-    groups: list[list[int]] = [[]]
-    for i in by_length:
-        if groups[-1] and (len(groups[-1]) + 1) * len(samples[i].ids) > batch_tokens:
+def _groups(pool: Sequence[Sample], *, batch_tokens: int) -> list[list[Sample]]:
+    groups: list[list[Sample]] = [[]]
+    for sample in sorted(pool, key=lambda sample: len(sample.ids)):
+        if groups[-1] and (len(groups[-1]) + 1) * len(sample.ids) > batch_tokens:
             groups.append([])
-        groups[-1].append(i)
-    return [group for group in groups if group]
+        groups[-1].append(sample)
+    return groups

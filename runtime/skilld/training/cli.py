@@ -9,15 +9,12 @@ from rich.console import Console
 
 
 def main() -> None:
-    """Train the specialist of an engine folder."""
-    parser = argparse.ArgumentParser(prog="tools/train", description=__doc__)
-    parser.add_argument("engine", type=Path, help="engines/<name>")
-    parser.add_argument(
-        "--judge-only", action="store_true", help="write the report of the checkpoint again"
-    )
+    """Train the specialist of an engine folder, or the base of several."""
+    parser = argparse.ArgumentParser(prog="tools/train", description=main.__doc__)
+    parser.add_argument("folder", type=Path, nargs="+", help="engines/<name>")
     arguments = parser.parse_args()
-    from skilld.training.specialist import make_specialist
+    from skilld.training.specialist import is_base, make_base, make_specialist
 
-    make_specialist(
-        arguments.engine, console=Console(soft_wrap=True), judge_only=arguments.judge_only
-    )
+    console = Console(soft_wrap=True)
+    for folder in arguments.folder:
+        (make_base if is_base(folder) else make_specialist)(folder, console=console)

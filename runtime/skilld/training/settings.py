@@ -1,4 +1,4 @@
-"""`TrainingSettings`: `engines/<name>/training.toml`."""
+"""`training.toml`, of specialists (`TrainingSettings`) and of bases (`BaseSettings`)."""
 
 from __future__ import annotations
 
@@ -16,12 +16,16 @@ class _Record(BaseModel):
 
 
 class DataSettings(_Record):
-    """How many examples of each split are drawn, from which seed."""
+    """How many examples are drawn, from which seed. Training has no end of them.
+
+    Attributes:
+        num_validation: examples that choose the checkpoint.
+        num_test: examples in each split that is judged.
+    """
 
     seed: int
-    num_train: int = Field(ge=1)
-    num_validation: int = Field(ge=1)
-    num_test: int = Field(ge=1)
+    num_validation: int = Field(default=600, ge=1)
+    num_test: int = Field(default=1000, ge=1)
 
 
 class ModelSettings(_Record):
@@ -32,6 +36,7 @@ class ModelSettings(_Record):
     num_layers: int = Field(ge=1)
     num_heads: int = Field(ge=1)
     num_kv_heads: int = Field(ge=1)
+    head_size: int = Field(default=64, ge=8)
     feed_forward_size: int = Field(ge=16)
     context_limit: int = Field(default=1024, ge=32)
 
@@ -40,9 +45,10 @@ class OptimiserSettings(_Record):
     """Steps, batch and learning rates.
 
     Attributes:
-        num_steps: in all; the learning rate falls to zero over them, as a cosine.
-        time_limit_s: of training; when it would run out first, the cosine ends there instead.
+        num_steps: in all.
+        time_limit_s: of training; what comes first ends it.
         batch_tokens: prompt, answer and padding together, in one step.
+        decay: share of the run, at its end, in which the learning rate falls to zero.
         matrix_lr: of Muon, for the matrices inside the layers.
         other_lr: of AdamW, for embeddings and norms.
         num_threads: of torch.
@@ -50,11 +56,12 @@ class OptimiserSettings(_Record):
         evaluate_every: steps between looks at the validation split; the best is kept.
     """
 
-    seed: int
+    seed: int = 1
     num_steps: int = Field(ge=1)
-    time_limit_s: float = Field(gt=0)
+    time_limit_s: float = Field(default=86400.0, gt=0)
     batch_tokens: int = Field(ge=64)
-    warmup_steps: int = Field(ge=0)
+    warmup_steps: int = Field(default=0, ge=0)
+    decay: float = Field(default=1.0, ge=0, le=1)
     matrix_lr: float = Field(gt=0)
     other_lr: float = Field(gt=0)
     weight_decay: float = Field(default=0.01, ge=0)
@@ -64,14 +71,30 @@ class OptimiserSettings(_Record):
 
 
 class TrainingSettings(_Record):
-    """Everything that is needed to make the checkpoint again.
+    """Everything that is needed to make a specialist's checkpoint again.
 
     Attributes:
         skill: id of the skill in `skills/` that is trained.
+        base: folder of the base to start from, relative to the engine folder; its tokenizer is
+            the specialist's, too.
+        optimiser: None for a specialist whose data is there and whose training is not settled.
     """
 
     skill: str
+    base: str = "../base"
     data: DataSettings
+    optimiser: OptimiserSettings | None = None
+
+
+class BaseSettings(_Record):
+    """Everything that is needed to make a base again: one model for the data of all specialists.
+
+    Attributes:
+        specialists: engine folders, relative to the base folder, to how often their examples
+            are drawn.
+    """
+
+    specialists: dict[str, float]
     model: ModelSettings
     optimiser: OptimiserSettings
 
@@ -83,3 +106,12 @@ def read_settings(engine_dir: Path) -> TrainingSettings:
         ArtefactError: reason BAD_TRAINING; names file and key.
     """
     return read_toml(engine_dir / SETTINGS_NAME, TrainingSettings, reason="BAD_TRAINING")
+
+
+def read_base_settings(base_dir: Path) -> BaseSettings:
+    """Read the training settings of a base.
+
+    Raises:
+        ArtefactError: reason BAD_TRAINING; names file and key.
+    """
+    return read_toml(base_dir / SETTINGS_NAME, BaseSettings, reason="BAD_TRAINING")

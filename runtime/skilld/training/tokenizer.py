@@ -1,23 +1,17 @@
-"""Training a byte-level BPE tokenizer, and proving that it writes answers in one way only.
-
-While decoding, the runtime feeds whatever the output schema forces in one row. That is right only
-if the forced tokens are those the model was trained on. So every piece of JSON between two
-decisions of the model (`,"severity":"`) is one token of its own, and so is every word it may
-decide for (`alarm"`).
-"""
+"""Training a byte-level BPE tokenizer, and proving that it writes answers in one way only."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import tokenizers
 from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tokenizers, trainers
 
-PAD, EOS, INPUT, OUTPUT = "<|pad|>", "<|eos|>", "<|input|>", "<|output|>"
-SPECIAL_TOKENS = (PAD, EOS, INPUT, OUTPUT)
+PAD, EOS, OUTPUT = "<|pad|>", "<|eos|>", "<|output|>"
+SPECIAL_TOKENS = (PAD, EOS, OUTPUT)
 
 # A blank belongs to the word after it only for ordinary words of three letters or more. Codes,
 # numbers and signs never carry one, so they are the same tokens wherever they stand and can be
@@ -35,19 +29,15 @@ class TokenizerError(Exception):
 
 
 def train_tokenizer(
-    texts: Iterable[str],
-    *,
-    vocab_size: int,
-    output_schema: Mapping[str, Any],
-    reasons: Sequence[str],
+    texts: Iterable[str], *, vocab_size: int, names: Sequence[str], pieces: Iterable[str]
 ) -> tokenizers.Tokenizer:
-    """Train on prompts; answers get tokens of their own from the schema.
+    """Train on prompts; what answers are made of gets tokens of its own.
 
     Args:
-        texts: of the training split only.
+        texts: of training splits only.
         vocab_size: tokens in all, special and answer tokens included.
-        output_schema: of the skill.
-        reasons: to abstain.
+        names: of the skills; each has a special token that its prompts begin with.
+        pieces: of answers (see `answer_pieces`), and marks.
     """
     tokenizer = tokenizers.Tokenizer(models.BPE())
     tokenizer.normalizer = normalizers.NFKC()
@@ -58,57 +48,19 @@ def train_tokenizer(
         ]
     )
     tokenizer.decoder = decoders.ByteLevel()
-    pieces = answer_pieces(output_schema, reasons=reasons)
+    # Single characters are tokens anyway; longer pieces are looked for first.
+    whole = sorted({piece for piece in pieces if len(piece.encode()) > 1})
+    whole.sort(key=len, reverse=True)
+    special = [*SPECIAL_TOKENS, *(f"<|{name}|>" for name in names)]
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(pieces),
-        special_tokens=list(SPECIAL_TOKENS),
+        vocab_size=vocab_size - len(whole),
+        special_tokens=special,
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in pieces])
+    tokenizer.add_tokens([AddedToken(piece, normalized=False, special=False) for piece in whole])
     return tokenizer
-
-
-def answer_pieces(output_schema: Mapping[str, Any], *, reasons: Sequence[str]) -> list[str]:
-    """Pieces of JSON that become one token each, longest first.
-
-    Covers flat objects: keys, enum words, `null`, `true`, `false`. Deeper parts are left to the
-    byte pairs.
-    """
-    pieces: set[str] = set()
-    if reasons:
-        pieces |= {'{"abstain":"'} | {f'{reason}"' for reason in reasons}
-    opening = "{"
-    for key, schema in output_schema.get("properties", {}).items():
-        words = _enum_words(schema)
-        quote = '"' if words else ""
-        pieces.add(f'{opening}"{key}":{quote}')
-        pieces |= {f'{word}"' for word in words}
-        types = _types(schema)
-        if "null" in types:
-            pieces.add("null")
-        if "boolean" in types:
-            pieces |= {"true", "false"}
-        opening = ","
-    return sorted(pieces, key=lambda piece: (-len(piece), piece))
-
-
-def _enum_words(schema: Mapping[str, Any]) -> list[str]:
-    words = schema.get("enum", [])
-    return (
-        [word for word in words if isinstance(word, str)]
-        if all(isinstance(word, str) for word in words)
-        else []
-    )
-
-
-def _types(schema: Mapping[str, Any]) -> set[str]:
-    found = schema.get("type", ())
-    types = {found} if isinstance(found, str) else set(found)
-    for option in schema.get("anyOf", ()):
-        types |= _types(option)
-    return types
 
 
 def save_tokenizer(tokenizer: tokenizers.Tokenizer, folder: Path, *, max_length: int) -> None:
@@ -119,7 +71,7 @@ def save_tokenizer(tokenizer: tokenizers.Tokenizer, folder: Path, *, max_length:
         "tokenizer_class": "PreTrainedTokenizerFast",
         "eos_token": EOS,
         "pad_token": PAD,
-        "additional_special_tokens": [INPUT, OUTPUT],
+        "additional_special_tokens": [OUTPUT],
         "model_max_length": max_length,
         "clean_up_tokenization_spaces": False,
     }
@@ -182,18 +134,3 @@ def token_id_of(tokenizer: tokenizers.Tokenizer, token: str) -> int:
     if found is None:
         raise TokenizerError(f"the vocabulary has no {token!r}")
     return int(found)
-
-
-def prompt_ids(
-    tokenizer: tokenizers.Tokenizer, pieces: Iterable[tuple[str, bool]]
-) -> Iterator[int]:
-    """Token ids of a rendered prompt, piece by piece.
-
-    Args:
-        tokenizer: its special-token setting is changed by this call.
-        pieces: text and whether it came from a caller, where special tokens are plain text.
-    """
-    for text, is_value in pieces:
-        tokenizer.encode_special_tokens = is_value
-        yield from tokenizer.encode(text, add_special_tokens=False).ids
-    tokenizer.encode_special_tokens = False

@@ -10,16 +10,15 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import torch
 import transformers
 
-from skilld.training.batches import Batch, Sample, batches, make_batch
+from skilld.training.batches import Batch, Sample, make_batch
 from skilld.training.settings import ModelSettings, OptimiserSettings
 
 # torch and transformers carry no types we can check against; Any marks their objects here.
@@ -33,14 +32,15 @@ class Progress:
     Attributes:
         step: steps done.
         loss: nats per answer token, mean of the last steps.
-        exact_match: share of validation answers right in every token; None between looks.
+        exact_match: share of validation answers right in every token, by skill; None between
+            looks.
         tokens_per_s: through the model, padding excluded.
         elapsed_s: of this run.
     """
 
     step: int
     loss: float
-    exact_match: float | None
+    exact_match: Mapping[str, float] | None
     tokens_per_s: float
     elapsed_s: float
 
@@ -54,6 +54,7 @@ def new_model(settings: ModelSettings, *, seed: int, pad_id: int, eos_id: int) -
         num_hidden_layers=settings.num_layers,
         num_attention_heads=settings.num_heads,
         num_key_value_heads=settings.num_kv_heads,
+        head_dim=settings.head_size,
         intermediate_size=settings.feed_forward_size,
         max_position_embeddings=settings.context_limit,
         tie_word_embeddings=True,
@@ -61,7 +62,26 @@ def new_model(settings: ModelSettings, *, seed: int, pad_id: int, eos_id: int) -
         eos_token_id=eos_id,
         pad_token_id=pad_id,
     )
-    model = transformers.LlamaForCausalLM(config)
+    return _for_training(transformers.LlamaForCausalLM(config))
+
+
+def load_model(checkpoint_dir: Path) -> Model:
+    """The model of a checkpoint, in float32.
+
+    Raises:
+        FileNotFoundError: there is none; says how to make it.
+    """
+    if not (checkpoint_dir / "config.json").is_file():
+        raise FileNotFoundError(
+            f"{checkpoint_dir}: no checkpoint; make one with tools/train {checkpoint_dir.parent}"
+        )
+    model: Model = transformers.AutoModelForCausalLM.from_pretrained(
+        checkpoint_dir, dtype=torch.float32
+    )
+    return _for_training(model)
+
+
+def _for_training(model: Model) -> Model:
     # The CPU backward pass of the fused attention takes half of a step at these lengths.
     model.set_attn_implementation("eager")
     return model
@@ -69,8 +89,8 @@ def new_model(settings: ModelSettings, *, seed: int, pad_id: int, eos_id: int) -
 
 def train(
     model: Model,
-    samples: Sequence[Sample],
-    validation: Sequence[Sample],
+    stream: Callable[[int], Iterator[Batch]],
+    validation: Mapping[str, Sequence[Sample]],
     *,
     settings: OptimiserSettings,
     pad_id: int,
@@ -82,8 +102,8 @@ def train(
 
     Args:
         model: from `new_model`; is bfloat16 afterwards.
-        samples: of the training split; repeated in a new order when they run out.
-        validation: chooses the checkpoint.
+        stream: gives batches without end from a step on; other batches for another step.
+        validation: by skill; chooses the checkpoint.
         settings: steps and rates.
         pad_id: of the tokenizer.
         checkpoint_dir: where the best model is written, as a Hugging Face folder.
@@ -92,7 +112,7 @@ def train(
         on_progress: called now and then.
 
     Returns:
-        Exact match of the kept checkpoint on the validation split, 0..1.
+        Exact match of the kept checkpoint on the validation split, 0..1, mean over skills.
     """
     torch.set_num_threads(settings.num_threads)
     master = _Master(model, settings)
@@ -104,11 +124,11 @@ def train(
         state = torch.load(state_path, weights_only=True)
         step, best, spent_s = state["step"], state["best"], state["spent_s"]
         master.load(state["master"])
-    stream = _endless(samples, settings=settings, pad_id=pad_id, skip=step)
+    batches = stream(step)
     started_s, num_tokens, losses = time.monotonic(), 0, [float("nan")]
     done = max(step / settings.num_steps, spent_s / settings.time_limit_s)
     while done < 1.0:
-        batch = next(stream)
+        batch = next(batches)
         model.train()
         loss = _answer_loss(model, batch)
         loss.backward()
@@ -121,9 +141,13 @@ def train(
         is_look = step % settings.evaluate_every == 0 or done >= 1.0
         exact_match = None
         if is_look:
-            exact_match = exact_match_of(model, validation, pad_id=pad_id)
-            if exact_match >= best:
-                best = exact_match
+            exact_match = {
+                name: exact_match_of(model, samples, pad_id=pad_id)
+                for name, samples in validation.items()
+            }
+            mean = sum(exact_match.values()) / len(exact_match)
+            if mean >= best:
+                best = mean
                 save_checkpoint(model, checkpoint_dir)
             if state_path is not None:
                 state = {"step": step, "best": best, "spent_s": spent_s + elapsed_s}
@@ -190,19 +214,6 @@ def _answer_loss(model: Model, batch: Batch) -> Any:
     mask = targets != -100
     logits = model.lm_head(hidden[mask]).float()
     return torch.nn.functional.cross_entropy(logits, targets[mask])
-
-
-def _endless(
-    samples: Sequence[Sample], *, settings: OptimiserSettings, pad_id: int, skip: int
-) -> Iterator[Batch]:
-    """Epoch after epoch; the first `skip` batches are passed over, for a resumed run."""
-    rng = Random(settings.seed)
-    while True:
-        for batch in batches(samples, batch_tokens=settings.batch_tokens, pad_id=pad_id, rng=rng):
-            if skip > 0:
-                skip -= 1
-                continue
-            yield batch
 
 
 def _save_state(path: Path, state: dict[str, Any]) -> None:
@@ -276,6 +287,6 @@ class _Master:
 
 
 def _schedule(done: float, step: int, settings: OptimiserSettings) -> float:
-    """Linear warm-up over steps, times a cosine down to zero over what is to be done."""
+    """Linear warm-up over steps, full rate, then a line down to zero over the last share."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
-    return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, done)))
+    return warm * min(1.0, max(0.0, 1.0 - done) / settings.decay if settings.decay else 1.0)
