@@ -19,7 +19,12 @@ _PLACES: Final = (
     'is understood in `properties` and `items`, and there in `anyOf = [{...}, { type = "null" }]`, '
     "nowhere else"
 )
-_TYPES: Final = {"text": {"string"}, "clock": {"string"}, "number": {"number", "integer"}}
+_TYPES: Final = {
+    "text": {"string"},
+    "clock": {"string"},
+    "number": {"number", "integer"},
+    "line": {"integer"},
+}
 
 
 class SpanRulesError(ValueError):
@@ -48,7 +53,8 @@ def check_spans(
         if kind.name in [other.name for other in rules.kind[:i]]:
             raise SpanRulesError(f"spans.kind[{i}].name", f"{kind.name!r} is there twice")
         for p, pattern in enumerate(kind.patterns):
-            _check_pattern(pattern.pattern, f"spans.kind[{i}].patterns[{p}].pattern")
+            key = f"spans.kind[{i}].patterns[{p}].pattern"
+            _check_pattern(pattern.pattern, key, may_be_empty=kind.value == "line")
     for i, name in enumerate(rules.fields):
         _check_field(name, f"spans.fields[{i}]", prompt=prompt, input_schema=input_schema)
     if rules.tools is not None:
@@ -57,14 +63,14 @@ def check_spans(
     _OutputCheck(kinds, has_tools=rules.tools is not None).check(output_schema, "output_schema")
 
 
-def _check_pattern(pattern: str, key: str) -> None:
+def _check_pattern(pattern: str, key: str, *, may_be_empty: bool) -> None:
     try:
         compiled = re.compile(f"(?:{pattern})")
     except re.error as error:
         raise SpanRulesError(key, f"{pattern!r} is no regular expression: {error}") from error
     if compiled.groups:
         raise SpanRulesError(key, f"{pattern!r} has a group: write `(?:...)` instead of `(...)`")
-    if compiled.match(""):
+    if compiled.match("") and not may_be_empty:
         raise SpanRulesError(key, f"{pattern!r} matches the empty text")
 
 

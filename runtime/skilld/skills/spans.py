@@ -8,7 +8,8 @@ gets a *mark*, one private-use character that is one token, and the model answer
 
 What the caller gets is the text, or its value, behind the mark. Equal pieces share a mark, so
 there is nothing to choose between two places that say the same. Where counting starts depends on
-the input, so that a model learns all marks alike. Phrases are two marks, from and through; with
+the input, so that a model learns all marks alike; marks with a rank count up with the value, and
+the model compares them instead of digits. Phrases are two marks, from and through; with
 `x-phrase = "all"` they are the marks of all their pieces, for names that differ in the middle. In
 running text (a translation) marks stand among words of the model's own, which hold no digit; every
 marked piece of the input comes again, as often as it is there.
@@ -22,13 +23,22 @@ import re
 import unicodedata
 import zlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from skilld.skills.span_kinds import (
+    SpanKind as SpanKind,
+)
+from skilld.skills.span_kinds import (
+    SpanPattern as SpanPattern,
+)
+from skilld.skills.span_kinds import (
+    SpanScanner,
+)
 from skilld.skills.span_marks import (
     MARKS as MARKS,
 )
@@ -45,7 +55,6 @@ from skilld.skills.span_marks import (
     mark_at,
     mark_range,
 )
-from skilld.skills.span_values import clock_value, number_value
 from skilld.skills.tool_calls import TOOL_KINDS, ToolSet, call_schema, is_call
 
 _NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
@@ -57,38 +66,7 @@ _PHRASE_LENGTHS: Final = {False: "", True: "{1,2}", "all": "{1,8}"}
 Json = Any  # a parsed JSON value
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class SpanPattern(_Record):
-    """One way a kind of span is written.
-
-    Attributes:
-        pattern: regular expression on NFKC text.
-        scale: what a number is multiplied by, so that one kind may read several units.
-    """
-
-    pattern: str
-    scale: float = 1.0
-
-
-class SpanKind(_Record):
-    """What may be pointed at for one purpose, with marks of its own.
-
-    Attributes:
-        name: what `x-span` in an output schema refers to.
-        value: what a mark stands for: the "text" as it is, its "number" times the scale, or the
-            time of day ("clock", "HH:MM"). Pieces without such a value get no mark.
-        patterns: tried in this order; kinds are tried in the order of the skill file.
-    """
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]*$")
-    value: Literal["text", "number", "clock"] = "text"
-    patterns: tuple[SpanPattern, ...] = Field(min_length=1)
-
-
-class SpanRules(_Record):
+class SpanRules(BaseModel):
     """The `[spans]` table of a skill.
 
     Attributes:
@@ -97,6 +75,8 @@ class SpanRules(_Record):
         tools: the input field that holds tool schemas, for a skill that calls tools; see
             `skilld.skills.tool_calls`.
     """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
     fields: tuple[str, ...] = Field(min_length=1)
     kind: tuple[SpanKind, ...] = Field(min_length=1, max_length=MAX_KINDS)
@@ -109,13 +89,8 @@ class SpanRules(_Record):
         return self
 
     @cached_property
-    def _scanner(self) -> re.Pattern[str]:
-        parts = [
-            f"(?P<k{k}p{p}>{pattern.pattern})"
-            for k, kind in enumerate(self.kind)
-            for p, pattern in enumerate(kind.patterns)
-        ]
-        return re.compile("|".join(parts))
+    def _scanner(self) -> SpanScanner:
+        return SpanScanner(self.kind)
 
     def alphabet(self, name: str) -> str:
         """First and last mark of a kind, as a range for a character class.
@@ -141,26 +116,22 @@ class SpanRules(_Record):
         """
         texts = {name: _clean(values[name]) for name in self.fields if name in values}
         start = zlib.crc32("\n".join(texts.values()).encode()) % MARKS_PER_KIND
-        known: dict[tuple[int, str], str] = {}
-        counts = [0] * len(self.kind)
+        scanned = {name: list(self._scanner.scan(text)) for name, text in texts.items()}
+        every = [found for pieces in scanned.values() for found in pieces]
+        marks = self._scanner.assign(every, start=start)
         pieces: list[Piece] = []
         marked = dict(values)
         for name, text in texts.items():
             parts: list[str] = []
             end = 0
-            for k, pattern, found in self._scan(text):
-                kind = self.kind[k]
-                value = _value(kind, pattern, found[0])
-                key = (k, found[0] if kind.value == "text" else repr(value))
-                if value is None or (key not in known and counts[k] == MARKS_PER_KIND):
+            for found in scanned[name]:
+                mark = marks.get((found.kind, found.key))
+                if mark is None:
                     continue
-                if key not in known:
-                    known[key] = mark_at(k, start + counts[k])
-                    counts[k] += 1
-                mark = known[key]
-                pieces.append(Piece(name, found.start(), found.end(), mark, value))
-                parts += (text[end : found.end()], mark)
-                end = found.end()
+                pieces.append(Piece(name, found.start, found.end, mark, found.value))
+                is_shown = not self.kind[found.kind].alone
+                parts += (text[end : found.end if is_shown else found.start], mark)
+                end = found.end
             marked[name] = "".join((*parts, text[end:]))
         tools = None
         if self.tools is not None:
@@ -170,13 +141,6 @@ class SpanRules(_Record):
             )
             marked[self.tools] = tools.render()
         return MarkedInput(self, marked, texts, pieces, tools)
-
-    def _scan(self, text: str) -> Iterator[tuple[int, SpanPattern, re.Match[str]]]:
-        for found in self._scanner.finditer(text):
-            assert found.lastgroup is not None
-            k, p = map(int, found.lastgroup[1:].split("p"))
-            if found[0]:
-                yield k, self.kind[k].patterns[p], found
 
 
 @dataclass(frozen=True, slots=True)
@@ -473,16 +437,9 @@ def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
     return value
 
 
-def _value(kind: SpanKind, pattern: SpanPattern, text: str) -> Json:
-    match kind.value:
-        case "number":
-            return number_value(text, scale=pattern.scale)
-        case "clock":
-            return clock_value(text)
-    return text
-
-
 def _clean(value: Json) -> str:
     """Text of a field; marks that a caller wrote are taken out of it."""
-    text = "\n".join(value) if isinstance(value, list) else str(value)
+    if isinstance(value, list):  # a line break within an item is none between items
+        value = "\n".join(" ".join(str(item).splitlines()) for item in value)
+    text = str(value)
     return MARKS.sub("\ufffd", unicodedata.normalize("NFKC", text))
