@@ -9,13 +9,15 @@ import tokenizers
 
 from skilld.skills.prompt import Prompt
 from skilld.skills.skill import read_skill
+from skilld.skills.tokenizer import Tokenizer
+from skilld.training.answer_pieces import answer_pieces
+from skilld.training.batches import Text, as_text, tokenise
 from skilld.training.example import load_generator
 from skilld.training.splits import build_splits
 from skilld.training.tokenizer import (
     EOS,
     TokenizerError,
     check_answers,
-    prompt_ids,
     save_tokenizer,
     train_tokenizer,
 )
@@ -24,39 +26,53 @@ ENGINE = Path(__file__).parents[2] / "engines" / "plc-triage"
 SKILL = read_skill(ENGINE / "skills" / "plc-triage.toml")
 
 
+Trained = tuple[tokenizers.Tokenizer, list[Text]]
+
+
 @pytest.fixture(scope="module")
-def trained() -> tuple[tokenizers.Tokenizer, list[str]]:
+def trained() -> Trained:
+    prompt = Prompt(SKILL.prompt, fields=SKILL.input_schema["properties"])
     splits = build_splits(
         load_generator(ENGINE), seed=3, num_train=1500, num_validation=50, num_test=50
     )
+    texts = {
+        name: [as_text(example, skill=SKILL, prompt=prompt) for example in examples]
+        for name, examples in splits.items()
+    }
+    schema = SKILL.decoding_schema
+    pieces = {
+        piece for text in texts["train"] for piece in answer_pieces(json.loads(text.answer), schema)
+    }
+    assert SKILL.spans is not None
     tokenizer = train_tokenizer(
-        ("\n".join(e.input["lines"]) for e in splits["train"]),
-        vocab_size=1500,
-        output_schema=SKILL.output_schema,
-        reasons=SKILL.abstain.reasons,
+        (words for text in texts["train"] for words, is_value in text.segments if is_value),
+        vocab_size=1800,
+        names=[SKILL.id],
+        pieces=[*pieces, *SKILL.spans.marks()],
     )
-    return tokenizer, [e.target for examples in splits.values() for e in examples]
+    return tokenizer, [text for each in texts.values() for text in each]
 
 
 def test_answers_survive_encoding_and_decoding(
-    trained: tuple[tokenizers.Tokenizer, list[str]],
+    trained: Trained,
 ) -> None:
-    tokenizer, targets = trained
-    for target in targets:
+    tokenizer, texts = trained
+    for target in {text.answer for text in texts}:
         ids = tokenizer.encode(target, add_special_tokens=False).ids
         assert tokenizer.decode(ids) == target
         assert tokenizer.encode(tokenizer.decode(ids), add_special_tokens=False).ids == ids
 
 
 def test_tokens_the_schema_forces_are_those_of_training(
-    trained: tuple[tokenizers.Tokenizer, list[str]],
+    trained: Trained,
 ) -> None:
-    tokenizer, targets = trained
+    tokenizer, texts = trained
+    targets = [text.answer for text in texts]
     assert check_answers(tokenizer, targets, decoding_schema=SKILL.decoding_schema) > len(targets)
 
 
 def test_an_answer_outside_the_schema_is_found(
-    trained: tuple[tokenizers.Tokenizer, list[str]],
+    trained: Trained,
 ) -> None:
     tokenizer, _ = trained
     with pytest.raises(TokenizerError, match="breaks the schema"):
@@ -66,7 +82,7 @@ def test_an_answer_outside_the_schema_is_found(
 
 
 def test_an_answer_with_other_tokens_than_the_forced_ones_is_found(
-    trained: tuple[tokenizers.Tokenizer, list[str]],
+    trained: Trained,
 ) -> None:
     tokenizer, _ = trained
     abstention = SKILL.decoding_schema["anyOf"][1]
@@ -76,7 +92,7 @@ def test_an_answer_with_other_tokens_than_the_forced_ones_is_found(
 
 
 def test_a_code_is_the_same_tokens_in_the_log_and_in_the_answer(
-    trained: tuple[tokenizers.Tokenizer, list[str]],
+    trained: Trained,
 ) -> None:
     tokenizer, _ = trained
 
@@ -89,18 +105,23 @@ def test_a_code_is_the_same_tokens_in_the_log_and_in_the_answer(
         assert any(found[i : i + len(code)] == code for i in range(len(found))), found
 
 
-def test_special_words_in_a_value_are_plain_text(
-    trained: tuple[tokenizers.Tokenizer, list[str]],
-) -> None:
+def test_special_words_in_a_value_are_plain_text(trained: Trained) -> None:
     tokenizer, _ = trained
     eos_id = tokenizer.token_to_id(EOS)
-    assert eos_id in list(prompt_ids(tokenizer, [(EOS, False)]))
-    assert eos_id not in list(prompt_ids(tokenizer, [(EOS, True)]))
+    (sample,) = tokenise([Text(((EOS, True),), "{}")], tokenizer=tokenizer)
+    assert eos_id not in sample.ids[: sample.num_prompt]
+    (sample,) = tokenise([Text(((EOS, False),), "{}")], tokenizer=tokenizer)
+    assert sample.ids[0] == eos_id
 
 
-def test_a_saved_tokenizer_encodes_as_before(
-    trained: tuple[tokenizers.Tokenizer, list[str]], tmp_path: Path
-) -> None:
+def test_every_mark_is_one_token(trained: Trained) -> None:
+    tokenizer, _ = trained
+    assert SKILL.spans is not None
+    for mark in SKILL.spans.marks():
+        assert len(tokenizer.encode(f"x{mark}y", add_special_tokens=False).ids) == 3
+
+
+def test_a_saved_tokenizer_encodes_as_before(trained: Trained, tmp_path: Path) -> None:
     tokenizer, _ = trained
     save_tokenizer(tokenizer, tmp_path, max_length=1024)
     again = tokenizers.Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
@@ -110,13 +131,13 @@ def test_a_saved_tokenizer_encodes_as_before(
     assert config["eos_token"] == EOS
 
 
-def test_the_prompt_of_the_skill_needs_only_known_special_tokens(
-    trained: tuple[tokenizers.Tokenizer, list[str]],
-) -> None:
-    tokenizer, _ = trained
-    prompt = Prompt(SKILL.prompt, fields=SKILL.input_schema["properties"])
-    ids = list(
-        prompt_ids(tokenizer, [(s.text, s.is_value) for s in prompt.render({"lines": ["a", "b"]})])
-    )
-    assert tokenizer.id_to_token(ids[0]) == "<|input|>"
-    assert tokenizer.id_to_token(ids[-1]) == "<|output|>"
+def test_training_tokenises_as_the_runtime_does(trained: Trained, tmp_path: Path) -> None:
+    tokenizer, texts = trained
+    save_tokenizer(tokenizer, tmp_path, max_length=1024)
+    runtime = Tokenizer(tmp_path / "tokenizer.json")
+    for text, sample in zip(texts[:200], tokenise(texts[:200], tokenizer=tokenizer), strict=True):
+        ids = []
+        for words, is_value in text.segments:
+            ids += runtime.encode_value(words) if is_value else runtime.encode_template(words)
+        assert sample.ids[: sample.num_prompt].tolist() == ids
+        assert runtime.decode(sample.ids[sample.num_prompt : -1].tolist()) == text.answer

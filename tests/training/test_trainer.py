@@ -1,17 +1,22 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from itertools import cycle, islice
 from pathlib import Path
 from random import Random
 
 import numpy as np
 import pytest
 
+import skilld.training  # hides a torchvision that does not fit
+
+assert skilld.training
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
 transformers = pytest.importorskip("transformers", reason="needs the [train] extra")
 
-from skilld.training.batches import Sample, batches, make_batch  # noqa: E402
+from skilld.training.batches import Batch, Sample, batches, make_batch  # noqa: E402
 from skilld.training.settings import ModelSettings, OptimiserSettings  # noqa: E402
-from skilld.training.trainer import Progress, exact_match_of, new_model, train  # noqa: E402
+from skilld.training.trainer import Progress, exact_match_of, new_model, schedule, train  # noqa: E402
 
 pytestmark = pytest.mark.train
 MODEL = ModelSettings(
@@ -20,6 +25,7 @@ MODEL = ModelSettings(
     num_layers=2,
     num_heads=2,
     num_kv_heads=1,
+    head_size=16,
     feed_forward_size=64,
     context_limit=64,
 )
@@ -46,13 +52,19 @@ def samples(count: int) -> list[Sample]:
     return made
 
 
+def stream(step: int) -> Iterator[Batch]:
+    return batches(
+        cycle(samples(400)), batch_tokens=OPTIMISER.batch_tokens, pad_id=0, rng=Random(step)
+    )
+
+
 def test_fifty_steps_lower_the_loss_and_keep_a_loadable_checkpoint(tmp_path: Path) -> None:
     model = new_model(MODEL, seed=1, pad_id=0, eos_id=1)
     seen: list[Progress] = []
     best = train(
         model,
-        samples(400),
-        samples(40),
+        stream,
+        {"letters": samples(40)},
         settings=OPTIMISER,
         pad_id=0,
         checkpoint_dir=tmp_path / "checkpoint",
@@ -68,8 +80,8 @@ def test_fifty_steps_lower_the_loss_and_keep_a_loadable_checkpoint(tmp_path: Pat
     again: list[Progress] = []
     train(
         new_model(MODEL, seed=1, pad_id=0, eos_id=1),
-        samples(400),
-        samples(40),
+        stream,
+        {"letters": samples(40)},
         settings=OPTIMISER,
         pad_id=0,
         checkpoint_dir=tmp_path / "checkpoint",
@@ -90,8 +102,21 @@ def test_only_the_answer_and_the_end_are_learned() -> None:
     ]
 
 
-def test_an_epoch_shows_every_sample_once_within_the_token_limit() -> None:
-    made = samples(200)
-    seen = list(batches(made, batch_tokens=64, pad_id=0, rng=Random(1)))
+def test_a_pool_shows_every_sample_once_within_the_token_limit() -> None:
+    made = samples(2000)
+    endless = batches(iter(made), batch_tokens=64, pad_id=0, rng=Random(1))
+    seen = list(islice(endless, 100))
     assert all(batch.ids.size <= 64 for batch in seen)
-    assert sum(len(batch.ids) for batch in seen) == 200
+    rows = [tuple(row[row != 0]) for batch in seen for row in batch.ids]
+    wanted = {tuple(sample.ids[:-1]) for sample in made}
+    assert len(rows) > 400
+    assert set(rows) <= wanted
+
+
+def test_the_rate_warms_up_holds_and_falls_to_zero() -> None:
+    settings = OPTIMISER.model_copy(update={"decay": 0.5, "warmup_steps": 4})
+    rates = [schedule(step / 40, step, settings) for step in range(40)]
+    assert rates[0] == pytest.approx(0.25)
+    assert rates[4:21] == [1.0] * 17
+    assert rates[21:] == sorted(rates[21:], reverse=True)
+    assert rates[-1] == pytest.approx(2 / 40)

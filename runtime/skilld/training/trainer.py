@@ -132,7 +132,7 @@ def train(
         model.train()
         loss = _answer_loss(model, batch)
         loss.backward()
-        master.step(settings, factor=_schedule(done, step, settings))
+        master.step(settings, factor=schedule(done, step, settings))
         step += 1
         elapsed_s = time.monotonic() - started_s
         done = max(step / settings.num_steps, (spent_s + elapsed_s) / settings.time_limit_s)
@@ -286,7 +286,7 @@ class _Master:
         self._adamw.load_state_dict(state["adamw"])
 
 
-def _schedule(done: float, step: int, settings: OptimiserSettings) -> float:
+def schedule(done: float, step: int, settings: OptimiserSettings) -> float:
     """Linear warm-up over steps, full rate, then a line down to zero over the last share."""
     warm = min(1.0, (step + 1) / max(1, settings.warmup_steps))
     return warm * min(1.0, max(0.0, 1.0 - done) / settings.decay if settings.decay else 1.0)
