@@ -1,13 +1,23 @@
 from __future__ import annotations
 
+import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytest
 from rich.console import Console
+from rich.table import Table
 
-from skilld.training.evaluation import as_record, evaluate, field_table, score, score_table
+from skilld.training.evaluation import (
+    Cost,
+    as_record,
+    cost_table,
+    evaluate,
+    field_table,
+    score,
+    score_table,
+)
 from skilld.training.example import Example
 
 
@@ -107,13 +117,25 @@ def test_any_callable_can_be_judged() -> None:
 def test_tables_show_every_answerer_of_every_split() -> None:
     right = score([{"code": "A", "line": 1}], [typed("A", 1)])
     wrong = score([None], [typed("A", 1)])
-    scores = {"same": {"engine": right, "rules": wrong}, "handmade": {"engine": wrong}}
-    console = Console(file=io.StringIO(), width=120, color_system=None)
-    console.print(score_table(scores, title="figures"), field_table(scores, title="fields"))
+    cost = Cost(answer_tokens=12.0, batched_ms=3.5, p50_ms=8.25)
+    priced = dataclasses.replace(right, cost=cost)
+    scores = {"same": {"engine": priced, "rules": wrong}, "handmade": {"engine": wrong}}
+    figures = shown(score_table(scores, title="figures"))
+    assert figures.index("same, 1") < figures.index("rules") < figures.index("handmade, 1")
+    engine, again = (line.split() for line in figures.splitlines() if "engine" in line)
+    assert engine == ["engine", "100.0", "0.0-100.0", "100.0", "100.0"]
+    assert again == ["engine", "0.0", "0.0-100.0", "0.0", "0.0"]
+    assert "code" in shown(field_table(scores, title="fields"))
+    costs = shown(cost_table(scores, title="cost"))
+    assert [line.split() for line in costs.splitlines() if "engine" in line] == [
+        ["engine", "12.0", "8.2", "3.5"]
+    ]
+    assert "rules" not in costs
+    assert "handmade" not in costs
+
+
+def shown(table: Table) -> str:
+    console = Console(file=io.StringIO(), width=80, color_system=None)
+    console.print(table)
     assert isinstance(console.file, io.StringIO)
-    lines = console.file.getvalue().splitlines()
-    row = next(line for line in lines if "same" in line and "engine" in line)
-    assert "100.0%" in row
-    assert "0.0-100.0" in row
-    assert any("handmade" in line and "0.0%" in line for line in lines)
-    assert any("code" in line and "line" in line for line in lines)
+    return console.file.getvalue()

@@ -92,6 +92,7 @@ class LocalRunner:
         max_draft: int = MAX_DRAFT,
         constrained: bool = True,
         exact_confidence: bool = False,
+        seed: int = 0,
     ) -> Iterator[Generation]:
         """Answer valid inputs of a skill, in order, a batch at a time.
 
@@ -102,6 +103,7 @@ class LocalRunner:
             max_draft: longest draft, 0 for none.
             constrained: False decodes without the schema, to see what it adds.
             exact_confidence: measure `min_probability` exactly, to choose a threshold by it.
+            seed: of sampling.
 
         Raises:
             InvalidRequestError: an input and its answer do not fit the context.
@@ -114,6 +116,7 @@ class LocalRunner:
                 max_draft=max_draft,
                 constrained=constrained,
                 exact_confidence=exact_confidence,
+                seed=seed,
             )
             yield from self._run_batch(entry, calls, decode)
 

@@ -22,6 +22,7 @@ from skilld.cli.daemon import (
     serve_command,
 )
 from skilld.cli.engines import build_command, inspect_command, verify_command
+from skilld.cli.evaluation import eval_command
 from skilld.cli.plan import plan_command
 from skilld.cli.status import ps_command, top_command
 from skilld.config import parse_bytes
@@ -80,6 +81,36 @@ def _parser() -> argparse.ArgumentParser:
     verify.add_argument("engine", type=Path, help="engine folder, or the recipe folder around it")
     verify.add_argument("--num-threads", type=int, help="CPU threads of a step")
 
+    evaluate = add(
+        "eval",
+        eval_command,
+        "Judge an engine on the splits of its generator and on hand-written cases.",
+        json_flag=False,
+    )
+    evaluate.add_argument("engine", help="folder the engine is made from, or its name in engines/")
+    evaluate.add_argument("--splits", metavar="A,B", help="these only")
+    evaluate.add_argument("--limit", type=_count, help="first examples of each split only")
+    evaluate.add_argument(
+        "--no-baselines", dest="baselines", action="store_false", help="judge the engine alone"
+    )
+    evaluate.add_argument(
+        "--unconstrained", action="store_true", help="once more without the schema"
+    )
+    evaluate.add_argument(
+        "--confidence", action="store_true", help="what declining unsure answers brings and costs"
+    )
+    evaluate.add_argument(
+        "--votes",
+        type=_count,
+        default=1,
+        metavar="N",
+        help="once more, as the majority of N samples",
+    )
+    evaluate.add_argument(
+        "--errors", type=_count, default=0, metavar="N", help="show N wrong answers per split"
+    )
+    evaluate.add_argument("--json", metavar="FILE", help='write JSON there; "-" prints it instead')
+
     inspect = add("inspect", inspect_command, "Check an engine's files and print its manifest.")
     inspect.add_argument("engine", type=Path, help="engine folder, or the recipe folder around it")
 
@@ -137,6 +168,12 @@ def _seconds(text: str) -> float:
     if not 0.1 <= seconds <= 3600.0:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.1 and 3600 seconds")
     return seconds
+
+
+def _count(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text} is not a number from 1")
+    return int(text)
 
 
 def _bytes_argument(text: str) -> int:

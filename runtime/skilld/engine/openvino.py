@@ -331,7 +331,7 @@ class _StepInput:
 def _activation_group(manifest: EngineManifest, mode: Mode) -> int:
     """How many activations share a scale when they are quantized on the fly; 0 quantizes none.
 
-    Larger groups are faster and cost no accuracy that `tools/evaluate` can see, but a layer whose
+    Larger groups are faster and cost no accuracy that `skilld eval` can see, but a layer whose
     width they do not divide is slower, so the largest that divides the widths we know.
     """
     if mode is Mode.PARITY:

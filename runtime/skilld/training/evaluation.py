@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from skilld.training.chrf import chrf, chrf_counts
@@ -204,67 +205,73 @@ def _text(answer: Answer, field: str) -> str:
 
 def score_table(scores: Scores, *, title: str) -> Table:
     """The figures of every answerer on every split, with the 95 % interval of exact match."""
-    table = Table(title=title, title_justify="left", pad_edge=False)
-    every = [one for by_name in scores.values() for one in by_name.values()]
-    has_text = any(one.chrf is not None for one in every)
-    has_cost = any(one.cost is not None for one in every)
-    table.add_column("split")
-    table.add_column("answerer")
-    headings = ["n", "exact", "95 %", "F1", "chrF", "valid", "abstain\nprecision", "\nrecall"]
-    for heading in (h for h in headings if h != "chrF" or has_text):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("tokens", "ms alone\np50 / p95", "ms in\nbatch") if has_cost else ():
-        table.add_column(heading, justify="right", no_wrap=True)
-    for split, by_name in scores.items():
-        for row, (name, one) in enumerate(by_name.items()):
-            low, high = one.intervals["exact_match"]
-            table.add_row(
-                "" if row else split,
-                name,
-                str(one.num_examples),
-                percent(one.exact_match),
-                f"{low * 100:.1f}-{high * 100:.1f}",
-                percent(one.f1),
-                *((_figure(one.chrf),) if has_text else ()),
-                percent(one.valid),
-                percent(one.abstain_precision),
-                percent(one.abstain_recall),
-                *(_cost_cells(one.cost) if has_cost else ()),
-            )
-        table.add_section()
-    return table
+    has_text = any(one.chrf is not None for by_name in scores.values() for one in by_name.values())
+    columns = ("exact", "95 %", "F1", *(("chrF",) if has_text else ()), "valid")
+    columns = (*columns, "abstain\nprecision", "abstain\nrecall")
 
+    def cells(one: Score) -> tuple[str, ...]:
+        low, high = one.intervals["exact_match"]
+        return (
+            percent(one.exact_match),
+            f"{low * 100:.1f}-{high * 100:.1f}",
+            percent(one.f1),
+            *((_figure(one.chrf),) if has_text else ()),
+            percent(one.valid),
+            percent(one.abstain_precision),
+            percent(one.abstain_recall),
+        )
 
-def _cost_cells(cost: Cost | None) -> tuple[str, ...]:
-    if cost is None:
-        return ("", "", "")
-    prompt = "" if cost.prompt_tokens is None else f"{cost.prompt_tokens:.0f} + "
-    alone = "" if cost.p50_ms is None else f"{_figure(cost.p50_ms)} / {_figure(cost.p95_ms)}"
-    return (f"{prompt}{cost.answer_tokens:.0f}", alone, _figure(cost.batched_ms))
-
-
-def _figure(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+    return _table(scores, title, columns, cells)
 
 
 def field_table(scores: Scores, *, title: str) -> Table:
     """F1 per field."""
-    table = Table(title=title, title_justify="left")
     names = [f for by_name in scores.values() for one in by_name.values() for f in one.fields]
     fields = list(dict.fromkeys(names))
-    table.add_column("split")
-    table.add_column("answerer")
-    for field in fields:
-        table.add_column(field.replace("[].", "[]\n"), justify="right")
+    columns = [name.replace("[].", "[]\n").replace("_", "_\n") for name in fields]
+    return _table(
+        scores, title, columns, lambda one: [percent(one.fields.get(name)) for name in fields]
+    )
+
+
+def cost_table(scores: Scores, *, title: str) -> Table:
+    """What answers cost, of those answerers for which it was measured."""
+    measured: dict[str, dict[str, Score]] = {}
     for split, by_name in scores.items():
-        for row, (name, one) in enumerate(by_name.items()):
-            table.add_row(
-                "" if row else split, name, *(percent(one.fields.get(field)) for field in fields)
-            )
-        table.add_section()
-    return table
+        if priced := {name: one for name, one in by_name.items() if one.cost is not None}:
+            measured[split] = priced
+    columns = ("prompt\ntokens", "answer\ntokens", "ms alone\np50", "\np95", "ms in a\nbatch")
+
+    def cells(one: Score) -> tuple[str, ...]:
+        cost = one.cost
+        assert cost is not None
+        figures = (cost.prompt_tokens, cost.answer_tokens, cost.p50_ms, cost.p95_ms)
+        return (*map(_figure, figures), _figure(cost.batched_ms))
+
+    return _table(measured, title, columns, cells)
 
 
 def percent(share: float | None) -> str:
-    """A share for people; nothing for None."""
-    return "" if share is None else f"{share:.1%}"
+    """A share for people, without the sign; nothing for None."""
+    return "" if share is None else f"{share * 100:.1f}"
+
+
+def _table(
+    scores: Scores, title: str, columns: Sequence[str], cells: Callable[[Score], Sequence[str]]
+) -> Table:
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", no_wrap=True, min_width=19)
+    for column in columns:
+        table.add_column(column, justify="right", overflow="fold")
+    for split, by_name in scores.items():
+        num_examples = max((one.num_examples for one in by_name.values()), default=0)
+        table.add_row(f"[bold]{split}[/], {num_examples}")
+        for name, one in by_name.items():
+            is_part = one.num_examples < num_examples
+            share = f", {one.num_examples / num_examples:.0%}" if is_part else ""
+            table.add_row(f"  {name}{share}", *cells(one))
+    return table
+
+
+def _figure(value: float | None) -> str:
+    return "" if value is None else f"{value:.1f}"

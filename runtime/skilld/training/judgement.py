@@ -1,4 +1,4 @@
-"""What a specialist is judged with: its test sets, and what one would do without a model."""
+"""What a specialist is judged beside, and the report on a checkpoint."""
 
 from __future__ import annotations
 
@@ -7,34 +7,20 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from skilld.training.evaluation import Answerer, Score, evaluate
+from skilld.training.evaluation_data import HANDMADE_NAME
 from skilld.training.example import Example, read_examples
 from skilld.training.neighbours import nearest_neighbour_answerer
-from skilld.training.preparation import CHECKPOINT_DIR, Prepared
 from skilld.training.splits import EVALUATION_SPLITS
 
-HANDMADE_NAME: Final = "handmade.jsonl"
+if TYPE_CHECKING:
+    from skilld.training.preparation import Prepared
+
 BASELINES_NAME: Final = "baselines.py"
 NUM_NEIGHBOURS: Final = 20_000
 """Training examples that the nearest one is looked for among."""
-
-
-def evaluation_sets(
-    engine_dir: Path, splits: Mapping[str, list[Example]]
-) -> dict[str, list[Example]]:
-    """The splits that are judged, and the hand-written cases if there are any.
-
-    Args:
-        engine_dir: `engines/<name>`.
-        splits: of its generator; the one for training is not needed.
-    """
-    sets = {name: splits[name] for name in EVALUATION_SPLITS if name in splits}
-    handmade = engine_dir / HANDMADE_NAME
-    if handmade.exists():
-        sets["handmade"] = read_examples(handmade)
-    return sets
 
 
 def baseline_answerers(
@@ -87,7 +73,9 @@ def judge(
         prepared: the same splits that were trained on.
         on_progress: called with a line of text now and then.
     """
-    from skilld.training.answerers import checkpoint_answerer  # needs torch, the rest does not
+    # These need the [train] extra, the rest does not.
+    from skilld.training.answerers import checkpoint_answerer
+    from skilld.training.preparation import CHECKPOINT_DIR
 
     answerers: dict[str, Answerer] = {
         "model": checkpoint_answerer(
@@ -99,7 +87,12 @@ def judge(
     }
     field = composed_field(prepared.skill.output_schema)
     scores: dict[str, dict[str, Score]] = {}
-    for split, examples in evaluation_sets(engine_dir, prepared.splits).items():
+    sets: dict[str, list[Example]] = {
+        name: prepared.splits[name] for name in EVALUATION_SPLITS if name in prepared.splits
+    }
+    if (engine_dir / HANDMADE_NAME).exists():
+        sets["handmade"] = read_examples(engine_dir / HANDMADE_NAME)
+    for split, examples in sets.items():
         scores[split] = {}
         for name, answerer in answerers.items():
             scores[split][name] = evaluate(answerer, examples, text_field=field)
