@@ -109,7 +109,8 @@ class RegisteredSkill:
             values: valid under the input schema.
 
         Raises:
-            InvalidRequestError: the tools of the input cannot be called; says why and where.
+            InvalidRequestError: the tools of the input cannot be called, or a text is many times
+                as long in NFKC; says why and where.
         """
         spans = self.skill.spans
         if spans is None:

@@ -27,6 +27,7 @@ _WORDS: Final = {
 _WORD: Final = re.compile(
     "|".join(sorted(map(re.escape, _WORDS), key=len, reverse=True)), re.IGNORECASE
 )
+_TOO_LARGE: Final = Decimal(10) ** 15
 _NAMED_CLOCKS: Final = {"noon": "12:00", "midnight": "00:00", "正午": "12:00"}
 _FOUR_DIGITS: Final = re.compile(r"(\d{2})(\d{2})\s*(?:h|hrs|hours)?", re.IGNORECASE)
 _CLOCK: Final = re.compile(
@@ -44,7 +45,8 @@ def number_value(text: str, *, scale: float = 1.0) -> int | float | None:
     any other is a decimal comma. English and Japanese words for small numbers count, too.
 
     Returns:
-        None if there is no number.
+        None if there is no number, or one of more than 15 digits, which no machine shows: it is
+        an identifier, or somebody plays.
     """
     if found := _NUMBER.search(text):
         digits = found[0].replace("−", "-")
@@ -58,6 +60,8 @@ def number_value(text: str, *, scale: float = 1.0) -> int | float | None:
     elif word := _WORD.search(text):
         number = Decimal(_WORDS[word[0].lower()])
     else:
+        return None
+    if abs(number) >= _TOO_LARGE:
         return None
     if scale != 1.0:
         number = _TWELVE_DIGITS.multiply(number, Decimal(repr(scale)))

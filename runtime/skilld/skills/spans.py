@@ -30,6 +30,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from skilld.core.errors import InvalidRequestError
 from skilld.skills.span_kinds import (
     SpanKind as SpanKind,
 )
@@ -61,6 +62,7 @@ _NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
     r'[^\d"\\\x00-\x1f\x7f\u00b2\u00b3\u00b9\u2070-\u209f\u2460-\u24ff\ue000-\uf8ff]'
 )
 
+_MAX_GROWTH: Final = 4
 _PHRASE_LENGTHS: Final = {False: "", True: "{1,2}", "all": "{1,8}"}
 
 Json = Any  # a parsed JSON value
@@ -112,9 +114,10 @@ class SpanRules(BaseModel):
         """Mark an input. Pieces beyond `MARKS_PER_KIND` different ones of a kind get no mark.
 
         Raises:
-            InvalidRequestError: the tools of the input cannot be called; says why and where.
+            InvalidRequestError: the tools of the input cannot be called, or a text is many times
+                as long in NFKC; says why and where.
         """
-        texts = {name: _clean(values[name]) for name in self.fields if name in values}
+        texts = {name: _clean(name, values[name]) for name in self.fields if name in values}
         start = zlib.crc32("\n".join(texts.values()).encode()) % MARKS_PER_KIND
         scanned = {name: list(self._scanner.scan(text)) for name, text in texts.items()}
         every = [found for pieces in scanned.values() for found in pieces]
@@ -437,9 +440,20 @@ def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
     return value
 
 
-def _clean(value: Json) -> str:
-    """Text of a field; marks that a caller wrote are taken out of it."""
+def _clean(name: str, value: Json) -> str:
+    """Text of a field; marks that a caller wrote are taken out of it.
+
+    Raises:
+        InvalidRequestError: the text grows beyond what its `maxLength` is there to bound. One
+            character may stand for 18; whoever sends many of them wants to keep the box busy.
+    """
     if isinstance(value, list):  # a line break within an item is none between items
         value = "\n".join(" ".join(str(item).splitlines()) for item in value)
     text = str(value)
-    return MARKS.sub("\ufffd", unicodedata.normalize("NFKC", text))
+    clean = unicodedata.normalize("NFKC", text)
+    if len(clean) > _MAX_GROWTH * len(text):
+        problem = f"grows from {len(text)} to {len(clean)} characters in Unicode form NFKC"
+        raise InvalidRequestError(
+            f"$.{name} {problem}: write it out", violations=[(f"$.{name}", problem)]
+        )
+    return MARKS.sub("\ufffd", clean)
