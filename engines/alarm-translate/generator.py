@@ -45,7 +45,9 @@ _DICTIONARY_FORMS = {
     "に触れて": "に触れる", "に入って": "に入る",
 }  # fmt: skip
 _JA_TIME = {"s": "秒", "min": "分", "h": "時間"}
-_LETTERED = frozenset({"station", "line", "cell", "zone", "lane", "pump", "tank", "buffer", "motor"})
+_LETTERED = frozenset(
+    {"station", "line", "cell", "zone", "lane", "pump", "tank", "buffer", "motor"}
+)
 _COMM = {
     "lost": ("断", ("loss of communication", "connection lost", "comms lost", "communication lost",
                    "link lost"), ("断", "切断", "途絶", "が切れました", "が切れた")),
@@ -212,9 +214,7 @@ class AlarmTranslateGenerator:
             for name, f in self._families.items()
         }
         scale = sum(weights.values()) * 0.15 / len(self._negatives)
-        return weights | {
-            name: f.get("weight", 1.0) * scale for name, f in self._negatives.items()
-        }
+        return weights | {name: f.get("weight", 1.0) * scale for name, f in self._negatives.items()}
 
     @property
     def held_families(self) -> frozenset[str]:
@@ -336,7 +336,9 @@ class AlarmTranslateGenerator:
             head_from, head_to = code, code
         else:
             word = self._say(rng, level, m.lang)
-            gap = rng.choice(("", " ", " no. ", " #") if m.lang == "en" else ("", " ", "No.", "コード"))
+            gap = rng.choice(
+                ("", " ", " no. ", " #") if m.lang == "en" else ("", " ", "No.", "コード")
+            )
             if m.lang == "en" and gap == "":
                 gap = " "
             head_from = f"{word}{gap}{code}" if code else word
@@ -346,7 +348,18 @@ class AlarmTranslateGenerator:
         form = rng.choice(
             ("{}: ", "{}: ", "{} ", "[{}] ", "{} - ", "({}) ", "<{}> ", "{}:", "*** {}: ", "{} / ")
             if m.lang == "en"
-            else ("{}: ", "{}：", "{} ", "[{}] ", "【{}】", "{}　", "（{}）", "<{}> ", "{}・", "{}、")
+            else (
+                "{}: ",
+                "{}：",
+                "{} ",
+                "[{}] ",
+                "【{}】",
+                "{}　",
+                "（{}）",
+                "<{}> ",
+                "{}・",
+                "{}、",
+            )
         )
         return form.format(head_from) + source, f"{head_to}: {target}"
 
@@ -603,9 +616,10 @@ class AlarmTranslateGenerator:
                 forms = ("{0}{1}",) if is_plain else (
                     "{0} {1}", "{0}No.{1}", "{0}#{1}", "{1}番{0}", "第{1}{0}", "{0}{1}号", "{1}号{0}",
                     "No.{1}{0}", "{0}({1})", "{0}-{1}", "{1}番の{0}", "{1}号機の{0}")  # fmt: skip
-                if forms[-1].startswith("{1}号機") and self._group_of.get(thing.term.en) != "machine":
-                    forms = forms[:-1]
-                elif len(forms) > 1:
+                if (
+                    forms[-1].startswith("{1}号機")
+                    and self._group_of.get(thing.term.en) != "machine"
+                ) or len(forms) > 1:
                     forms = forms[:-1]
             elif len(ident) == 1:
                 forms = ("{0}{1}", "{0}{1}", "{1}{0}")
@@ -727,7 +741,9 @@ class AlarmTranslateGenerator:
         if m.draw.held_values:
             number = m.rng.choice(HELD_NUMBERS)
         else:
-            number = str(m.rng.choice((1, 2, 3, 5, 8, 10, 15, 20, 30, 60, 90, m.rng.randrange(2, 200))))
+            number = str(
+                m.rng.choice((1, 2, 3, 5, 8, 10, 15, 20, 30, 60, 90, m.rng.randrange(2, 200)))
+            )
             if unit == "s" and m.rng.random() < 0.1:
                 number += f".{m.rng.randrange(1, 10)}"
         m.source["dur"] = self._with_unit(m.rng, number, unit, m.lang).replace("秒間", "秒").replace(
@@ -810,7 +826,9 @@ class AlarmTranslateGenerator:
         if draw.held_values:
             letters = rng.choice(HELD_TAGS)
         digits = "".join(rng.choices("0123456789", k=rng.choice((2, 3, 3, 4))))
-        form = rng.choice(("{}-{}", "{}-{}", "{}{}", "{}{}", "{}-{}A", "{}{}-2", "{}_{}", "{}-{}-1"))
+        form = rng.choice(
+            ("{}-{}", "{}-{}", "{}{}", "{}{}", "{}-{}A", "{}{}-2", "{}_{}", "{}-{}-1")
+        )
         return form.format(letters, digits)
 
     def _code(self, rng: Random, draw: Draw) -> str:
@@ -870,7 +888,9 @@ class AlarmTranslateGenerator:
             if roll < (0.15 if draw.is_noisy else 0.06):
                 text = noise.half_width_kana(text)
             elif roll < (0.4 if draw.is_noisy else 0.18):
-                text = "".join(noise.full_width(c) if c.isalnum() and c.isascii() else c for c in text)
+                text = "".join(
+                    noise.full_width(c) if c.isalnum() and c.isascii() else c for c in text
+                )
         elif rng.random() < (0.08 if draw.is_noisy else 0.015):
             text = noise.full_width(text)
         return text
