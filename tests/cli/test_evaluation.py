@@ -51,6 +51,7 @@ def copy_slot(neighbour_input, neighbour, asked):
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("engines") / "words"
     shutil.copytree(SHIPPED / "engine", folder / "engine")
+    shutil.copytree(SHIPPED / "engine" / "skills", folder / "skills")
     (folder / "generator.py").write_text(GENERATOR)
     (folder / "baselines.py").write_text(BASELINES)
     settings = 'skill = "plc-triage"\n[data]\nseed = 3\nnum_validation = 5\nnum_test = 12\n'

@@ -1,27 +1,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 from random import Random
 
 import pytest
 
 from skilld.training.example import Draw, Example
-from skilld.training.splits import (
-    LeakError,
-    build_splits,
-    check_leaks,
-    draw_tests,
-    normalised,
-    training_stream,
-)
-
-LONG = "2026-01-02 10:11:12 Spindle overload detected on the second machine of line 4"
+from skilld.training.leaks import LeakError, LeakGates, normalised
+from skilld.training.splits import draw_tests, training_stream
 
 
-def example(text: str, family: str = "plain", combination: str = "") -> Example:
-    return Example(family, {"lines": [text]}, {"abstain": "no_fault"}, combination)
+def example(text: str, family: str = "plain") -> Example:
+    return Example(family, {"lines": [text]}, {"abstain": "no_fault"})
 
 
 class ToyGenerator:
@@ -75,13 +67,19 @@ class Wordy(ToyGenerator):
         return Example(family, {"lines": [f"{family} {text}"]}, {"abstain": "no_fault"})
 
 
-def build(generator: ToyGenerator, seed: int = 1) -> dict[str, list[Example]]:
-    return build_splits(generator, seed=seed, num_train=300, num_validation=20, num_test=30)
+def build(
+    generator: ToyGenerator, *, seed: int = 1, keep_clear: Sequence[Example] = ()
+) -> dict[str, list[Example]]:
+    splits = draw_tests(generator, seed=seed, num_validation=20, num_test=30)
+    avoid = [*(e for examples in splits.values() for e in examples), *keep_clear]
+    train = list(islice(training_stream(generator, seed=seed, avoid=avoid), 300))
+    LeakGates(splits, generator).check(train)
+    return {**splits, "train": train}
 
 
 def test_a_seed_is_a_data_set() -> None:
     assert build(ToyGenerator()) == build(ToyGenerator())
-    assert build(ToyGenerator(), 1)["train"] != build(ToyGenerator(), 2)["train"]
+    assert build(ToyGenerator())["train"] != build(ToyGenerator(), seed=2)["train"]
 
 
 @pytest.mark.parametrize("generator", [ToyGenerator(), Careless()])
@@ -96,7 +94,8 @@ def test_every_split_holds_what_its_name_says(generator: ToyGenerator) -> None:
         assert all((e.combination == "red+x") == (name == "held_combinations") for e in examples)
         assert all(("~" in text) == (name == "noise") for text in texts), name
     assert all(e.is_abstain for e in splits["out_of_scope"])
-    assert len({normalised(e) for examples in splits.values() for e in examples}) == 500
+    del splits["train"]
+    assert len({normalised(e) for examples in splits.values() for e in examples}) == 200
 
 
 def test_what_a_generator_does_not_hold_out_is_no_split() -> None:
@@ -105,70 +104,35 @@ def test_what_a_generator_does_not_hold_out_is_no_split() -> None:
 
 
 def test_training_keeps_away_from_near_copies_of_the_tests_and_counts_them() -> None:
+    tests = draw_tests(Wordy(), seed=1, num_validation=5, num_test=5)
+    avoid = [example for examples in tests.values() for example in examples]
     dropped: Counter[str] = Counter()
-    splits = build_splits(
-        Wordy(), seed=1, num_train=300, num_validation=5, num_test=5, dropped=dropped
-    )
-    assert len(splits["train"]) == 300
+    stream = training_stream(Wordy(), seed=1, avoid=avoid, dropped=dropped)
+    LeakGates(tests, Wordy()).check(list(islice(stream, 300)))
     assert dropped["near copy"] > 30
+    unaware = training_stream(Wordy(), seed=1, avoid=[])
+    with pytest.raises(LeakError, match="near copy|shares an input"):
+        LeakGates(tests, Wordy()).check(list(islice(unaware, 300)))
 
 
-def test_training_keeps_clear_of_cases_it_is_given() -> None:
+def test_training_keeps_clear_of_other_cases_it_is_given() -> None:
     usual = build(ToyGenerator())["train"]
     clear = usual[7]
-    splits = build_splits(
-        ToyGenerator(), seed=1, num_train=300, num_validation=20, num_test=30, keep_clear=[clear]
-    )
-    assert splits["train"][:7] == usual[:7]
-    assert clear not in splits["train"]
+    train = build(ToyGenerator(), keep_clear=[clear])["train"]
+    assert train[:7] == usual[:7]
+    assert train[7] == usual[8]
+    assert clear not in train
 
 
-def test_more_training_examples_begin_with_the_fewer() -> None:
-    stream = training_stream(ToyGenerator(), seed=1, avoid=[])
-    few = list(islice(stream, 50))
-    again = training_stream(ToyGenerator(), seed=1, avoid=[])
-    assert few == list(islice(again, 3000))[:50]
+def test_small_families_do_not_die_out() -> None:
+    class Narrow(ToyGenerator):
+        def sample(self, rng: Random, *, family: str, draw: Draw) -> Example:
+            if family == "dashed":
+                return example(f"- {rng.randrange(9)} -", family=family)
+            return super().sample(rng, family=family, draw=draw)
 
-
-def test_a_held_out_family_in_training_is_a_leak() -> None:
-    with pytest.raises(LeakError, match="family 'held'"):
-        check([example("something", family="held")], [])
-
-
-def test_a_held_out_combination_in_training_is_a_leak() -> None:
-    with pytest.raises(LeakError, match=r"combination 'red\+x'"):
-        check([example("something", combination="red+x")], [])
-
-
-def test_a_copy_in_training_is_a_leak() -> None:
-    train = [example("２０２５-05-06 07:08:09  spindle OVERLOAD detected on the second machine")]
-    test = [example("2026-01-02 10:11:12 Spindle overload detected on the second machine")]
-    with pytest.raises(LeakError, match="shares an input"):
-        check(train, test)
-
-
-def test_a_near_copy_in_training_is_a_leak() -> None:
-    with pytest.raises(LeakError, match="near copy"):
-        check([example(LONG.replace("second", "seconds"))], [example(LONG)])
-    check([example(LONG.replace("Spindle overload", "Conveyor jam"))], [example(LONG)])
-
-
-def test_short_texts_may_be_alike_but_not_equal() -> None:
-    check([example("move the red box to bin 4")], [example("move the red box to bin 7")])
-    with pytest.raises(LeakError, match="shares an input"):
-        check([example("move the red box to bin 4!")], [example("Move the red box to bin ４")])
-
-
-def test_full_width_characters_count_two_columns() -> None:
-    japanese = "第{}コンベヤのモータが過負荷で停止しました"  # 20 characters
-    with pytest.raises(LeakError, match="shares an input"):
-        check([example(japanese.format(1))], [example(japanese.format(2))])
-
-
-def test_a_held_out_word_in_training_is_a_leak() -> None:
-    with pytest.raises(LeakError, match="'ZZ-'"):
-        check([example("motor ＺＺ－12 stopped")], [])
-    check([example("motor AZZ-12 stopped")], [])
+    train = list(islice(training_stream(Narrow(), seed=1, avoid=[]), 4000))
+    assert sum(e.family == "dashed" for e in train[2000:]) > 400
 
 
 def test_a_generator_with_too_little_variety_is_refused() -> None:
@@ -180,16 +144,7 @@ def test_a_generator_with_too_little_variety_is_refused() -> None:
             return example(f"only {rng.randrange(200)} texts", family=family)
 
     with pytest.raises(ValueError, match="split 'same': only"):
-        build_splits(Poor(), seed=1, num_train=300, num_validation=2, num_test=500)
-    with pytest.raises(ValueError, match="training draws"):
-        build_splits(Poor(), seed=1, num_train=5000, num_validation=2, num_test=3)
-
-
-def check(train: list[Example], test: list[Example]) -> None:
-    check_leaks(
-        train,
-        {"same": test},
-        held_families=frozenset({"held"}),
-        held_values=["ZZ-"],
-        held_combinations=frozenset({"red+x"}),
-    )
+        draw_tests(Poor(), seed=1, num_validation=2, num_test=500)
+    every = [example(f"only {i} texts") for i in range(200)]
+    with pytest.raises(ValueError, match="only 0 can be used"):
+        next(training_stream(Poor(), seed=1, avoid=every))

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from skilld.skills.tokenizer import Tokenizer
 from skilld.training.answer_pieces import answer_pieces
 from skilld.training.batches import Text, as_text, tokenise
 from skilld.training.example import load_generator
-from skilld.training.splits import build_splits
+from skilld.training.splits import draw_tests, training_stream
 from skilld.training.tokenizer import (
     EOS,
     TokenizerError,
@@ -32,9 +33,9 @@ Trained = tuple[tokenizers.Tokenizer, list[Text]]
 @pytest.fixture(scope="module")
 def trained() -> Trained:
     prompt = Prompt(SKILL.prompt, fields=SKILL.input_schema["properties"])
-    splits = build_splits(
-        load_generator(ENGINE), seed=3, num_train=1500, num_validation=50, num_test=50
-    )
+    generator = load_generator(ENGINE)
+    splits = draw_tests(generator, seed=3, num_validation=50, num_test=50)
+    splits["train"] = list(islice(training_stream(generator, seed=3, avoid=[]), 1500))
     texts = {
         name: [as_text(example, skill=SKILL, prompt=prompt) for example in examples]
         for name, examples in splits.items()

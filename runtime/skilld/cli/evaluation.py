@@ -32,22 +32,26 @@ def eval_command(options: argparse.Namespace) -> int:
     from skilld.cli.judging import Judgement, judge_baselines, judge_engine, judge_speed
     from skilld.config import EngineConfig
     from skilld.core.manifest import read_manifest
-    from skilld.training.evaluation_data import read_evaluation_data
+    from skilld.training.preparation import prepare
 
     source = source_folder(options.engine)
     engine_dir = find_engines([source])[0]
     manifest = read_manifest(engine_dir)
-    data = read_evaluation_data(source)
-    judgement = Judgement(_chosen(data.sets, options.splits, limit=options.limit, path=source))
+    try:
+        prepared = prepare(source)
+    except (FileNotFoundError, ValueError) as error:
+        raise ArtefactError(str(error), path=source, reason="BAD_DATA") from error
+    skill_id = prepared.skill.id
+    judgement = Judgement(_chosen(prepared.tests, options.splits, limit=options.limit, path=source))
     has_baselines = True
     with _progress() as progress:
         threads = num_threads_of(EngineConfig(), manifest)
         with LocalRunner(engine_dir, num_threads=threads) as runner:
-            entry = runner.catalog.get(data.skill)
+            entry = runner.catalog.get(skill_id)
             judge_engine(judgement, runner, entry, _ways(options), progress=progress)
-        judge_speed(judgement, engine_dir, data.skill, progress)
+        judge_speed(judgement, engine_dir, skill_id, progress)
         if options.baselines:
-            has_baselines = judge_baselines(judgement, source, data, progress)
+            has_baselines = judge_baselines(judgement, prepared, progress)
     if options.json is not None:
         engine = {
             "name": manifest.name,
@@ -55,8 +59,12 @@ def eval_command(options: argparse.Namespace) -> int:
             "digest": manifest.digest,
             "precision": manifest.precision,
         }
-        record = {"engine": engine, "generator_version": data.generator.version, "seed": data.seed}
-        record |= _record(judgement, num_errors=options.errors)
+        record = {
+            "engine": engine,
+            "generator_version": prepared.generator.version,
+            "seed": prepared.settings.data.seed,
+            **_record(judgement, num_errors=options.errors),
+        }
         text = json.dumps(record, indent=1, ensure_ascii=False)
         if options.json == "-":
             print(text)
@@ -108,7 +116,10 @@ def _ways(options: argparse.Namespace) -> dict[str, Asking]:
 def _chosen(
     sets: Mapping[str, list[Example]], wanted: str | None, *, limit: int | None, path: Path
 ) -> dict[str, list[Example]]:
-    names = list(sets) if wanted is None else [name.strip() for name in wanted.split(",")]
+    from skilld.training.splits import EVALUATION_SPLITS
+
+    usual = [name for name in (*EVALUATION_SPLITS, "handmade") if name in sets]
+    names = usual if wanted is None else [name.strip() for name in wanted.split(",")]
     for name in names:
         if name not in sets:
             raise ArtefactError(

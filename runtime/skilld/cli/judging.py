@@ -17,9 +17,9 @@ from skilld.builder.local_runner import LocalRunner
 from skilld.cli.engine_answers import Asking, Reply, measure_alone, replies
 from skilld.skills import RegisteredSkill
 from skilld.training import Example, Score
-from skilld.training.evaluation import Answer, Answerer, Cost, is_right, score
-from skilld.training.evaluation_data import EvaluationData
-from skilld.training.judgement import NUM_NEIGHBOURS, baseline_answerers, composed_field
+from skilld.training.baselines import NUM_NEIGHBOURS, baseline_answerers
+from skilld.training.evaluation import Answer, Answerer, Cost, composed_field, is_right, score
+from skilld.training.preparation import Prepared
 from skilld.training.slots import is_abstain
 
 ENGINE: Final = "engine"
@@ -130,14 +130,12 @@ def judge_speed(judgement: Judgement, engine_dir: Path, skill_id: str, progress:
         judgement.scores[split][ENGINE] = dataclasses.replace(one, cost=cost)
 
 
-def judge_baselines(
-    judgement: Judgement, source: Path, data: EvaluationData, progress: Progress
-) -> bool:
+def judge_baselines(judgement: Judgement, prepared: Prepared, progress: Progress) -> bool:
     """Ask the baselines of an engine folder everything; False when it has none."""
     similarities: list[float] = []
-    stream = islice(data.training_examples(), NUM_NEIGHBOURS)
+    stream = islice(prepared.training_examples(seed=prepared.settings.data.seed), NUM_NEIGHBOURS)
     train = list(progress.track(stream, total=NUM_NEIGHBOURS, description="training examples"))
-    answerers = baseline_answerers(source, train, on_similarity=similarities.append)
+    answerers = baseline_answerers(prepared.engine_dir, train, on_similarity=similarities.append)
     for split, examples in judgement.sets.items():
         similarities.clear()
         for name, answerer in answerers.items():

@@ -160,6 +160,18 @@ def is_right(answer: Answer, example: Example) -> bool:
     return answer is not None and canonical(answer) == canonical(example.answer)
 
 
+def composed_field(output_schema: Mapping[str, Any]) -> str | None:
+    """The field of an answer that holds a text of the model's own words, for chrF; or None.
+
+    That is a string that is neither chosen from a list nor pointed at, though it may contain
+    pieces that are.
+    """
+    for name, field in output_schema.get("properties", {}).items():
+        if field.get("type") == "string" and not {"enum", "const", "x-span"} & field.keys():
+            return str(name)
+    return None
+
+
 def as_record(scores: Scores) -> dict[str, Any]:
     """`scores` as JSON values, shares rounded to four places."""
     return {

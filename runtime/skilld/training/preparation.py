@@ -11,11 +11,13 @@ from pathlib import Path
 
 from skilld.skills.prompt import Prompt
 from skilld.skills.skill import Skill, read_skill
-from skilld.training.example import Example, Generator, load_generator
+from skilld.training.example import Example, Generator, load_generator, read_examples
+from skilld.training.leaks import LeakGates
 from skilld.training.settings import TrainingSettings, read_settings
-from skilld.training.splits import check_leaks, draw_tests, training_stream
+from skilld.training.splits import draw_tests, training_stream
 
 CHECKPOINT_DIR = "checkpoint"
+HANDMADE_NAME = "handmade.jsonl"
 _CHECKED_AT_ONCE = 2000
 
 
@@ -25,7 +27,8 @@ class Prepared:
 
     Attributes:
         engine_dir: `engines/<name>`.
-        tests: every split but training, by name; see `skilld.training.splits`.
+        tests: every split but training, by name; see `skilld.training.splits`. The hand-written
+            cases are among them as "handmade", so training keeps away from those, too.
         dropped: how many draws of training were thrown away so far, by reason.
     """
 
@@ -52,15 +55,9 @@ class Prepared:
         """
         avoid = [example for examples in self.tests.values() for example in examples]
         stream = training_stream(self.generator, seed=seed, avoid=avoid, dropped=self.dropped)
-        generator = self.generator
+        gates = LeakGates(self.tests, self.generator)
         while chunk := list(islice(stream, _CHECKED_AT_ONCE)):
-            check_leaks(
-                chunk,
-                self.tests,
-                held_families=generator.held_families,
-                held_values=generator.held_values,
-                held_combinations=generator.held_combinations,
-            )
+            gates.check(chunk)
             yield from chunk
 
 
@@ -72,6 +69,8 @@ def prepare(engine_dir: Path) -> Prepared:
 
     Raises:
         ArtefactError: settings or skill are wrong.
+        FileNotFoundError: there is no generator.
+        ValueError: a hand-written case is wrong, or the generator has too little variety.
     """
     settings = read_settings(engine_dir)
     skill = read_skill(engine_dir / "skills" / f"{settings.skill}.toml")
@@ -82,4 +81,7 @@ def prepare(engine_dir: Path) -> Prepared:
         num_validation=settings.data.num_validation,
         num_test=settings.data.num_test,
     )
+    handmade = engine_dir / HANDMADE_NAME
+    if handmade.is_file():
+        tests["handmade"] = read_examples(handmade)
     return Prepared(engine_dir, settings, skill, generator, tests)
