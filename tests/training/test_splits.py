@@ -111,7 +111,7 @@ def test_training_keeps_away_from_near_copies_of_the_tests_and_counts_them() -> 
     LeakGates(tests, Wordy()).check(list(islice(stream, 300)))
     assert dropped["near copy"] > 30
     unaware = training_stream(Wordy(), seed=1, avoid=[])
-    with pytest.raises(LeakError, match="near copy|shares an input"):
+    with pytest.raises(LeakError, match=r"near copy|shares an input"):
         LeakGates(tests, Wordy()).check(list(islice(unaware, 300)))
 
 
