@@ -13,7 +13,7 @@ import tomllib
 import unicodedata
 import zlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from random import Random
@@ -31,6 +31,7 @@ NUM_TOOLS: Mapping[int, float] = {1: 2, 2: 3, 3: 34, 4: 33, 5: 16, 6: 6, 7: 3, 8
 """How often an input has so many tools."""
 
 MAX_REQUEST_CHARS = 290
+_ATTEMPTS = 200
 _FIRST_VALUE = 0xF000
 """A value stands in a text as one private-use character until noise has passed over the words."""
 
@@ -50,6 +51,13 @@ _NUMBERS = {
 _SAME_WORDS = (frozenset({"reset", "clear", "ack"}), frozenset({"status", "stock"}))
 _CODE_KEYS = frozenset({"tag", "wo", "docno", "num", "part", "alarmno", "address", "reg"})
 _NO_KEY = frozenset({"new", "all", "a", "the", "last"})
+
+_UNIT = re.compile(
+    r"(?i:rpm|[kmg]?hz|[km]?va?|m?a|[km]?wh?|[kmh]?pa|m?bar|psi|mm|ml|l|kg|g|min|h|hrs?|s|sec|c|k|nm|cp"
+    r"|us|ntu|[a-z]{5,12})(?![A-Za-z0-9_-])|%"
+)
+_ORDERED = re.compile(r"\{(?:can|want|please)\}|\bto \{|not\|| \{[ab]\} (?:as|too)|n't|[Ll]et|just|and \{|be so")
+_STATEMENT = re.compile(r"\(?(?:i|we|i am)\b|\{(?:o|person)\}|stocktake|\(counted")
 
 Toml = Mapping[str, Any]
 
@@ -244,11 +252,13 @@ class MaintToolcallGenerator:
     def sample(self, rng: Random, *, family: str, draw: Draw) -> Example:
         """One example of a family."""
         layout = self._family[family]
-        for _ in range(40):
+        for attempt in range(_ATTEMPTS):
+            if attempt == _ATTEMPTS // 2:  # it cannot do what is asked, so it gives what it can
+                draw = replace(draw, held_combination=False)
             example = self._try(rng, layout, draw)
             if example is not None:
                 return example
-        raise RuntimeError(f"family {family!r} gave no example in 40 attempts")
+        raise RuntimeError(f"family {family!r} gave no example in {_ATTEMPTS} attempts")
 
     # ------------------------------------------------------------ one example
 
@@ -292,9 +302,7 @@ class MaintToolcallGenerator:
         present = [tool for tool in made if tool not in missing]
         if kind == "half" and actions[0] is actions[1]:
             return None
-        tools = self._tool_set(
-            rng, present, draw, style=style, speaks_ja=speaks_ja, absent=missing
-        )
+        tools = self._tool_set(rng, present, draw, style=style, speaks_ja=speaks_ja, absent=missing)
         return self._finish(rng, layout, draw, said, text, tools, answer, combination)
 
     def _finish(
@@ -310,8 +318,8 @@ class MaintToolcallGenerator:
     ) -> Example | None:
         rng.shuffle(tools)
         text, values = _roughened(rng, text, said.texts, draw, lang=layout["lang"])
-        written = _VALUE.sub(lambda f: values[ord(f[0]) - _FIRST_VALUE], text)
-        if not 0 < len(written) <= MAX_REQUEST_CHARS:
+        written = _written(text, values)
+        if written is None or not 0 < len(written) <= MAX_REQUEST_CHARS:
             return None
         if "calls" in answer:
             for call in answer["calls"]:
@@ -438,9 +446,7 @@ class MaintToolcallGenerator:
             if verb.get("held") and not draw.held_values:
                 return None
             return Action(verb, thing)
-        return self._action(
-            rng, "en", draw, wants_held=rng.random() < 0.12
-        )
+        return self._action(rng, "en", draw, wants_held=rng.random() < 0.12)
 
     def _make(
         self, rng: Random, action: Action, draw: Draw, *, style: str, speaks_ja: bool, lang: str
@@ -464,7 +470,13 @@ class MaintToolcallGenerator:
         for name, is_required in wanted:
             slots.append(
                 self._slot(
-                    rng, name, word, draw, is_required=is_required, style=style, taken=taken,
+                    rng,
+                    name,
+                    word,
+                    draw,
+                    is_required=is_required,
+                    style=style,
+                    taken=taken,
                     units=thing.units,
                 )
             )
@@ -604,8 +616,14 @@ class MaintToolcallGenerator:
                 dropped = rng.choice(required)
             shared = orders[0] if trick == "it" and i == 1 else None
             order = self._order(
-                rng, lang, draw, tool, said, dropped=dropped, shared=shared,
-                is_corrected=i == corrected,
+                rng,
+                lang,
+                draw,
+                tool,
+                said,
+                dropped=dropped,
+                shared=shared,
+                is_corrected=i == corrected, may_state=not _ORDERED.search(layout["t"]),
             )
             if order is None:
                 return None
@@ -623,10 +641,10 @@ class MaintToolcallGenerator:
         dropped: str = "",
         shared: Order | None = None,
         is_corrected: bool = False,
+        may_state: bool = False,
     ) -> Order | None:
         """Draw the values of a call and word it."""
         spoken: dict[str, str] = {}
-        clauses: list[str] = []
         values: dict[str, Any] = {}
         pronoun = ""
         for slot in tool.slots:
@@ -653,8 +671,9 @@ class MaintToolcallGenerator:
         if is_corrected and not self._correct(rng, lang, draw, tool, values, spoken, said):
             return None
         order = Order(tool, values)
-        word = self._word_it_ja if lang == "ja" else self._word_it
-        return word(rng, order, spoken, clauses)
+        if lang == "ja":
+            return self._word_it_ja(rng, order, spoken)
+        return self._word_it(rng, order, spoken, may_state=may_state)
 
     def _shared_value(self, first: Order, tool: Made, slot: Slot) -> Any:
         """What "it" is, if the first call named something that this argument can take."""
@@ -826,13 +845,18 @@ class MaintToolcallGenerator:
         return found
 
     def _word_it(
-        self, rng: Random, order: Order, spoken: dict[str, str], clauses: list[str]
+        self, rng: Random, order: Order, spoken: dict[str, str], *, may_state: bool
     ) -> Order | None:
         tool = order.tool
-        verb, thing = tool.action.verb, tool.action.thing
+        verb = tool.action.verb
         said_inline: set[str] = set()
         direct = self._direct(rng, tool, order, "en")
-        options = [s for s in verb["say"] if _slots_of(s) <= spoken.keys() | {"o"}]
+        options = [
+            s
+            for s in verb["say"]
+            if _slots_of(s) <= spoken.keys() | {"o"}
+            and (may_state or not _STATEMENT.match(s))
+        ]
         template = rng.choice(options) if options else f"{rng.choice(verb['name'])} {{o}}"
         if options:
             said_inline = _slots_of(template) - {"o"}
@@ -885,7 +909,11 @@ class MaintToolcallGenerator:
             slot = next((s for s in tool.slots if s.param == "priority"), None)
             if slot and "priority" in spoken and "priority" not in used and rng.random() < 0.4:
                 used.add("priority")
-                adjective = f"{spoken['priority']} priority " if rng.random() < 0.5 else f"{spoken['priority']} "
+                adjective = (
+                    f"{spoken['priority']} priority "
+                    if rng.random() < 0.5
+                    else f"{spoken['priority']} "
+                )
             article = rng.choice((_article(adjective or word), "a new", "one"))
             if article == "a new":
                 return f"a new {adjective}{word}"
@@ -921,7 +949,7 @@ class MaintToolcallGenerator:
         return rng.choice((a_word, f"the {word}", f"this {word}", f"the {word}", f"that {word}"))
 
     def _word_it_ja(
-        self, rng: Random, order: Order, spoken: dict[str, str], clauses: list[str]
+        self, rng: Random, order: Order, spoken: dict[str, str]
     ) -> Order | None:
         tool = order.tool
         verb, thing = tool.action.verb, tool.action.thing
@@ -941,7 +969,9 @@ class MaintToolcallGenerator:
         used |= set(direct)
         front = "".join((*direct.values(), *self._clauses(rng, tool, spoken, "ja", used)))
         action = rng.choice(verb["ja"])
-        particle = "" if noun.endswith(("個", "本", "枚")) else rng.choice(("を", "を", "を", "の", ""))
+        particle = (
+            "" if noun.endswith(("個", "本", "枚")) else rng.choice(("を", "を", "を", "の", ""))
+        )
         if rng.random() < 0.15:
             front += rng.choice(("、", " "))
         order.text = f"{front}{noun}{particle}{action}"
@@ -962,7 +992,11 @@ class MaintToolcallGenerator:
                     "on": ["device", "gate"],
                     "object": "one",
                     "name": [word],
-                    "desc": [f"{word.capitalize()} a {{t}}", f"Have a {{t}} {word}", f"{word} {{ts}}"],
+                    "desc": [
+                        f"{word.capitalize()} a {{t}}",
+                        f"Have a {{t}} {word}",
+                        f"{word} {{ts}}",
+                    ],
                     "say": [f"{word} {{o}}"],
                     "may": ["duration", "text", "person", "delay"],
                     "near": [w.replace(" ", "-") for w in near if w != word],
@@ -1009,7 +1043,14 @@ class MaintToolcallGenerator:
         return found
 
 
-_CLASS_WEIGHTS = {"doc": 2.6, "device": 3.0, "item": 2.0, "quantity": 1.6, "person": 0.7, "shift": 0.7}
+_CLASS_WEIGHTS = {
+    "doc": 2.6,
+    "device": 3.0,
+    "item": 2.0,
+    "quantity": 1.6,
+    "person": 0.7,
+    "shift": 0.7,
+}
 
 
 def _object(action: Action) -> str:
@@ -1097,6 +1138,53 @@ def _roughened(
     elif roll < 0.5:
         text = text.replace(" ", "  ", 1)
     return text, values
+
+
+def _written(text: str, values: Sequence[str]) -> str | None:
+    """The text with its values in place; None if one cannot be told from what is around it."""
+    parts: list[str] = []
+    spans: list[tuple[int, str]] = []
+    end = at = 0
+    for found in _VALUE.finditer(text):
+        value = values[ord(found[0]) - _FIRST_VALUE]
+        between = text[end : found.start()]
+        spans.append((at + len(between), value))
+        parts += (between, value)
+        at += len(between) + len(value)
+        end = found.end()
+    written = "".join((*parts, text[end:]))
+    for start, value in spans:
+        stop = start + len(value)
+        if start and _script(written[start - 1]) == _script(value[0]) != "":
+            return None
+        if written[start - 1 : start] == "." and written[start - 2 : start - 1].isalnum():
+            return None
+        behind = written[stop : stop + 14]
+        if behind and _script(behind[0]) == _script(value[-1]) != "":
+            if not (value[-1].isdigit() and _UNIT.match(behind)):
+                return None
+        words = value.split(" ")
+        digits = re.findall(r"\d+", value)
+        if "月" in value and len(set(digits)) < len(digits):
+            return None
+        if len(words) > 1:
+            # The shortest way from its first word to its last must be the value itself.
+            ends = re.compile(rf"(?<!\w){re.escape(words[0])}(?!\w)|(?<!\w){re.escape(words[-1])}(?!\w)")
+            if len(ends.findall(written)) != 2 * sum(v == value for _, v in spans):
+                return None
+    return written
+
+
+def _script(char: str) -> str:
+    """Letters of one kind run together; other characters part words."""
+    char = unicodedata.normalize("NFKC", char)[:1]
+    if (char.isascii() and char.isalnum()) or char in "-.%#_ü":
+        return "latin" if char not in "." else ""
+    if "ァ" <= char <= "ー":
+        return "katakana"
+    if "㐀" <= char <= "鿿":
+        return "kanji"
+    return ""
 
 
 def _properties(schema: Toml) -> list[Toml]:
