@@ -18,12 +18,12 @@ from typing import Any
 
 from skilld.training import noise
 from skilld.training.clocks import CLOCKS, RESOLUTION_S
-from skilld.training.example import Example
+from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.readings import Reading
 from skilld.training.terminals import terminals
 
-VERSION = "1.0.0"
+VERSION = "2.0.0"
 FOLDER = Path(__file__).parent
 HANDS_ON = frozenset(
     {
@@ -33,8 +33,11 @@ HANDS_ON = frozenset(
 )  # fmt: skip
 """Actions that need a person at the machine."""
 
-LINE_COUNTS = (26, 16, 17, 13, 10, 7, 6, 5)
+LINE_COUNTS = (30, 20, 19, 13, 8, 5, 3, 2)
 """How often a log has 1, 2, ... 8 lines."""
+
+HOLD_EVERY = 8
+"""One in so many pairs of a kind of fault and what its severity follows from is held out."""
 
 # These read as device addresses ("M104", "X12"), so no fault code looks like them.
 _DEVICE = re.compile(
@@ -49,17 +52,18 @@ LEVEL_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "info": ("INFO", "OK", "NOTICE", "INFO"),
     },
     "short": {
-        "critical": ("CRIT", "FTL"),
+        "critical": ("CRIT", "FTL", "CRT"),
         "alarm": ("ALM", "ERR", "FLT"),
-        "warning": ("WRN", "WARN"),
+        "warning": ("WRN", "WARN", "WNG"),
         "info": ("INF", "INFO", "EVT"),
     },
-}
-_JA_LEVELS = {
-    "critical": ("重大", "重故障", "緊急"),
-    "alarm": ("警報", "異常", "アラーム", "故障"),
-    "warning": ("警告", "注意", "軽故障"),
-    "info": ("情報", "正常", "通知"),
+    "letter": {"critical": ("F", "C"), "alarm": ("E", "A"), "warning": ("W",), "info": ("I",)},
+    "ja": {
+        "critical": ("重大", "重故障", "緊急"),
+        "alarm": ("警報", "異常", "アラーム", "故障"),
+        "warning": ("警告", "注意", "軽故障"),
+        "info": ("情報", "正常", "通知"),
+    },
 }
 
 
@@ -75,6 +79,7 @@ class Family:
     weight: float
     caps: bool
     worded: bool  # a code stands beside numbers, so it must hold a letter to be told apart
+    note: bool  # somebody's words, not a machine's: few lines, longer sentences
 
 
 @dataclass(slots=True)
@@ -86,6 +91,7 @@ class Line:
     code: str | None
     level: str
     at_s: float = 0.0
+    has_clock: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +100,7 @@ class Fault:
 
     kind: Mapping[str, Any]
     severity: str
-    is_judged: bool
+    source: str  # of the severity: "limits", "level" or "default"
     message: str
     code: str | None
 
@@ -103,7 +109,7 @@ class Fault:
         """See README.md, "Rules"."""
         if self.severity == "critical":
             return "stop_line"
-        if self.is_judged and self.severity in ("info", "warning"):
+        if self.source == "limits" and self.severity in ("info", "warning"):
             return "monitor"
         return str(self.kind["action"])
 
@@ -158,6 +164,7 @@ class PlcTriageGenerator:
                 weight=f.get("weight", 1.0),
                 caps=f.get("caps", False),
                 worded=f.get("worded", False),
+                note=f.get("note", False),
             )
             for f in layouts["family"]
         }
@@ -170,6 +177,12 @@ class PlcTriageGenerator:
             for value in names[f"{k}_held"]
             if not value.startswith("{")
         )
+        pairs = [
+            (kind["id"], source)
+            for kind in self._kinds
+            for source in ("default", "level", *(("limits",) if "quantity" in kind else ()))
+        ]
+        self._held_pairs = frozenset(pairs[HOLD_EVERY // 2 :: HOLD_EVERY])
         drawn = terminals()
         self._grammars = {
             lang: Grammar(lexicon["slots"][lang], terminals=drawn) for lang in ("en", "ja")
@@ -205,35 +218,42 @@ class PlcTriageGenerator:
         """Names and identifier stems that training never sees."""
         return self._held_values
 
-    def sample(self, rng: Random, *, family: str, use_held_values: bool) -> Example:
+    @property
+    def held_combinations(self) -> frozenset[str]:
+        """Kinds of fault, each with one source of its severity, that training never sees."""
+        return frozenset(f"{kind}+{source}" for kind, source in self._held_pairs)
+
+    def sample(self, rng: Random, *, family: str, draw: Draw) -> Example:
         """One example of a family."""
         if family in self._negatives:
-            return self._negative(rng, family)
-        names = self._held if use_held_values else self._open
+            return self._negative(rng, family, draw)
+        names = self._held if draw.held_values else self._open
         if family.startswith("no-fault"):
             held = family.endswith("held")
             layouts = [
                 f
                 for f in self._families.values()
-                if (f.id in self._held_families) == held and f.id not in ("en-note", "ja-note")
+                if (f.id in self._held_families) == held and not f.note
             ]
             layout = rng.choices(layouts, [f.weight for f in layouts])[0]
             lines = self._normal_log(rng, layout, names)
             return Example(family, {"lines": lines}, {"abstain": "no_fault"})
-        return self._incident(rng, self._families[family], names)
+        return self._incident(rng, self._families[family], names, draw)
 
     # ------------------------------------------------------------ an incident
 
-    def _incident(self, rng: Random, family: Family, names: _Names) -> Example:
+    def _incident(self, rng: Random, family: Family, names: _Names, draw: Draw) -> Example:
         num_lines = rng.choices(range(1, 9), LINE_COUNTS)[0]
+        if family.note:
+            num_lines = rng.choice((1, 1, 1, 2, 2, 3))
         log = self._log(rng, family, names)
-        has_level = "{lvl}" in family.line
-        root = self._fault(rng, _language(family, rng), names, family=family)
-        root_level = self._level_shown(rng, root, has_level=has_level)
-        lines = [Line("root", root.message, root.code, root_level)]
+        lang = _language(family, rng)
+        kind, source = self._pair(rng, family, held=draw.held_combination)
+        root = self._fault(rng, lang, names, family=family, kind=kind, source=source, draw=draw)
+        lines = [Line("root", root.message, root.code, self._level_shown(rng, root))]
         before = 0
         for _ in range(num_lines - 1):
-            role = rng.choices(("chatter", "follower", "fault", "repeat"), (34, 34, 22, 10))[0]
+            role = rng.choices(("chatter", "follower", "fault", "repeat"), (32, 34, 26, 8))[0]
             if root.severity == "info":  # nothing can follow from what is in order
                 role = "chatter"
             lang = _language(family, rng)
@@ -243,21 +263,21 @@ class PlcTriageGenerator:
                     before += rng.random() < 0.6
                 case "follower":
                     message = self._grammars[lang].expand(rng.choice(self._followers[lang]), rng)
-                    code = (
-                        self._code(rng, names, needs_letter=family.worded)
-                        if rng.random() < 0.35
-                        else None
-                    )
+                    code = None
+                    if rng.random() < 0.3:
+                        code = self._code(rng, names, needs_letter=family.worded)
                     level = rng.choice(("alarm", "warning", "alarm", "critical"))
                     lines.append(Line("follower", message, code, level))
                 case "fault":
-                    other = self._fault(rng, lang, names, family=family)
-                    level = self._level_shown(rng, other, has_level=has_level)
+                    kind, source = self._pair(rng, family, held=False)
+                    other = self._fault(
+                        rng, lang, names, family=family, kind=kind, source=source, draw=draw
+                    )
+                    level = self._level_shown(rng, other)
                     lines.append(Line("fault", other.message, other.code, level))
                 case _:
                     suffix = rng.choice((" (repeat)", " (x2)", "", "", " again"))
-                    message = root.message + suffix
-                    lines.append(Line("repeat", message, root.code, root_level))
+                    lines.append(Line("repeat", root.message + suffix, root.code, lines[0].level))
         chatter = [line for line in lines if line.role == "chatter"]
         rest = [line for line in lines[1:] if line.role != "chatter"]
         rng.shuffle(rest)
@@ -266,68 +286,84 @@ class PlcTriageGenerator:
         for line in chatter[before:]:
             ordered.insert(rng.randrange(before, len(ordered) + 1), line)
         listed = self._clocked(rng, log, ordered)
-        written = [self._write(rng, log, line) for line in listed]
-        first_line = 1 + next(i for i, line in enumerate(listed) if line.role == "root")
-        code = root.code
-        if code is not None:
-            code = unicodedata.normalize("NFKC", code)
+        written = [self._write(rng, log, line, draw) for line in listed]
         subsystem = str(root.kind["subsystem"])
         return Example(
             family.id,
             {"lines": written},
             {
-                "fault_code": code,
+                "fault_code": root.code and unicodedata.normalize("NFKC", root.code),
                 "subsystem": subsystem,
                 "severity": root.severity,
-                "first_line": first_line,
+                "first_line": 1 + next(i for i, x in enumerate(listed) if x.role == "root"),
                 "action": root.action,
                 "needs_human": root.action in HANDS_ON
                 or root.severity == "critical"
                 or subsystem == "safety",
             },
+            combination=f"{root.kind['id']}+{root.source}",
         )
 
-    def _fault(self, rng: Random, lang: str, names: _Names, *, family: Family) -> Fault:
-        has_level = "{lvl}" in family.line
-        kind = rng.choice(self._kinds)
-        phrase = self._grammars[lang].expand(rng.choice(kind[lang]), rng).strip()
-        if rng.random() < 0.15:
-            around = rng.choice(self._around[lang])
-            phrase = self._grammars[lang].expand(around, rng, bound={"p": phrase})
-        phrase = self._noisy(rng, phrase, lang)
-        code = self._code(rng, names, needs_letter=family.worded) if rng.random() < 0.8 else None
-        severity, is_judged, message = str(kind["severity"]), False, phrase
-        quantity = kind.get("quantity")
-        if quantity is not None and rng.random() < 0.72:
-            reading = Reading.sample(rng, quantity)
-            if rng.random() < 0.15:
-                message = self._grammars[lang].expand(
-                    rng.choice(self._value_only[lang]), rng, bound=reading.bound | {"p": phrase}
-                )
-            else:
-                severity, is_judged = reading.severity, True
-                template = rng.choice(self._with_limits[lang][reading.limits])
-                message = self._grammars[lang].expand(
-                    template, rng, bound=reading.bound | {"p": phrase}
-                )
-        if not is_judged and has_level and rng.random() < 0.45:
-            severity = rng.choice(("warning", "alarm", "critical"))
-        return Fault(kind, severity, is_judged, message, code)
+    def _pair(self, rng: Random, family: Family, *, held: bool) -> tuple[dict[str, Any], str]:
+        """A kind of fault, and what its severity will follow from."""
+        unjudged = "level" if family.level else "default"
+        while True:
+            kind = rng.choice(self._kinds)
+            source = unjudged
+            if "quantity" in kind and rng.random() < 0.62:
+                source = "limits"
+            if ((kind["id"], source) in self._held_pairs) == held:
+                return kind, source
 
-    def _level_shown(self, rng: Random, fault: Fault, *, has_level: bool) -> str:
+    def _fault(
+        self,
+        rng: Random,
+        lang: str,
+        names: _Names,
+        *,
+        family: Family,
+        kind: Mapping[str, Any],
+        source: str,
+        draw: Draw,
+    ) -> Fault:
+        grammar = self._grammars[lang]
+        phrase = grammar.expand(rng.choice(kind[lang]), rng).strip()
+        phrase = self._noisy(rng, phrase, lang, draw)
+        if rng.random() < (0.5 if family.note else 0.18):
+            around = rng.choice(self._around["note" if family.note else "log"][lang])
+            phrase = grammar.expand(around, rng, bound={"p": phrase})
+        code = None
+        if rng.random() < (0.5 if family.note else 0.78):
+            code = self._code(rng, names, needs_letter=family.worded)
+        severity, message = str(kind["severity"]), phrase
+        if source == "limits":
+            reading = Reading.sample(rng, kind["quantity"])
+            severity = reading.severity
+            template = rng.choice(self._with_limits[lang][reading.limits])
+            message = grammar.expand(template, rng, bound=reading.bound | {"p": phrase})
+        elif "quantity" in kind and rng.random() < 0.25:
+            reading = Reading.sample(rng, kind["quantity"])
+            template = rng.choice(self._value_only[lang])
+            message = grammar.expand(template, rng, bound=reading.bound | {"p": phrase})
+        if source == "level" and rng.random() < 0.55:
+            severity = rng.choice(("warning", "alarm", "critical"))
+        return Fault(kind, severity, source, message, code)
+
+    def _level_shown(self, rng: Random, fault: Fault) -> str:
         """The level word of a line: its severity, unless a value in the text says otherwise."""
-        if has_level and fault.is_judged and rng.random() < 0.4:
+        if fault.source == "limits" and (fault.severity == "info" or rng.random() < 0.4):
             return rng.choice(("warning", "alarm", "critical"))
         return fault.severity
 
     def _code(self, rng: Random, names: _Names, *, needs_letter: bool) -> str:
         while True:
             code = self._layout.expand(rng.choice(names.code), rng)
-            if rng.random() < 0.05:
+            if rng.random() < 0.04:
                 code = code.lower()
             is_open = names is self._held or not code.startswith(self._held_values)
             is_worded = not needs_letter or any(c.isalpha() for c in code)
-            if is_open and is_worded and not _DEVICE.fullmatch(code):
+            has_digit = any(c.isdigit() for c in code)
+            if is_open and is_worded and has_digit and not _DEVICE.fullmatch(code):
                 return code
 
     def _chatter_line(self, rng: Random, lang: str, *, family: Family) -> Line:
@@ -343,18 +379,29 @@ class PlcTriageGenerator:
         lines = [
             self._chatter_line(rng, _language(family, rng), family=family) for _ in range(num_lines)
         ]
-        return [self._write(rng, log, line) for line in self._clocked(rng, log, lines)]
+        return [self._write(rng, log, line, Draw()) for line in self._clocked(rng, log, lines)]
 
-    def _noisy(self, rng: Random, phrase: str, lang: str) -> str:
-        if lang == "en":
-            if rng.random() < 0.12:
-                phrase = noise.typo(phrase, rng)
-            if rng.random() < 0.03:
-                phrase = noise.misread(phrase, rng)
-            if rng.random() < 0.35:
-                phrase = phrase[:1].upper() + phrase[1:]
-            elif rng.random() < 0.18:
-                phrase = noise.recase(phrase, rng)
+    def _noisy(self, rng: Random, phrase: str, lang: str, draw: Draw) -> str:
+        """A phrase as fingers and cameras leave it; codes and values are not in it yet."""
+        if draw.is_noisy:
+            for _ in range(rng.choice((1, 1, 2, 3))):
+                change = rng.choice(
+                    (noise.typo, noise.typo, noise.misread, _drop_space, noise.recase)
+                )
+                phrase = change(phrase, rng) if lang == "en" else _drop_one(phrase, rng)
+            return phrase
+        if lang == "ja":
+            return _drop_one(phrase, rng) if rng.random() < 0.03 else phrase
+        if rng.random() < 0.12:
+            phrase = noise.typo(phrase, rng)
+        if rng.random() < 0.03:
+            phrase = noise.misread(phrase, rng)
+        if rng.random() < 0.03:
+            phrase = _drop_space(phrase, rng)
+        if rng.random() < 0.35:
+            phrase = phrase[:1].upper() + phrase[1:]
+        elif rng.random() < 0.18:
+            phrase = noise.recase(phrase, rng)
         return phrase
 
     # ------------------------------------------------------------ writing it down
@@ -383,14 +430,20 @@ class PlcTriageGenerator:
         at_s = log.start_s - log.start_s % 43200 + rng.uniform(3600, 34000)
         at_s -= at_s % step_s
         log.start_s = at_s
+        order = rng.choices(("clock", "newest_first", "mixed"), (60, 18, 22))[0]
         for line in ordered:
             line.at_s = at_s
             gap_s = rng.uniform(0.0, longest_s)
-            at_s += max(step_s, gap_s - gap_s % step_s)
+            # Equal clocks leave the order to the position, so only where that tells it.
+            is_tie = order == "clock" and rng.random() < 0.08
+            at_s += 0.0 if is_tie else max(step_s, gap_s - gap_s % step_s)
         if log.ts_style == "none" or len(ordered) < 2:
             return ordered
-        match rng.choices(("clock", "newest_first", "mixed"), (62, 18, 20))[0]:
+        match order:
             case "clock":
+                if rng.random() < 0.08:
+                    for line in ordered[1:]:
+                        line.has_clock = rng.random() < 0.5
                 return ordered
             case "newest_first":
                 return ordered[::-1]
@@ -399,13 +452,15 @@ class PlcTriageGenerator:
                 rng.shuffle(mixed)
                 return mixed
 
-    def _write(self, rng: Random, log: _Log, line: Line) -> str:
+    def _write(self, rng: Random, log: _Log, line: Line, draw: Draw) -> str:
         layout = log.family.line
         while "«" in layout:
             start, end = layout.index("«"), layout.index("»")
             kept = layout[start + 1 : end] if line.code is not None else ""
             # A column stays when it is empty; «code» alone is a column.
             layout = layout[:start] + kept + layout[end + 1 :]
+        if not line.has_clock and layout.startswith("{ts} "):
+            layout = layout[5:]
         if rng.random() < 0.06:
             log.tag = self._layout.expand(rng.choice(self._open.tag), rng)
         message = line.message
@@ -426,19 +481,20 @@ class PlcTriageGenerator:
         }
         log.seq += 1
         text = self._layout.expand(layout, rng, bound=bound)
-        if log.family.lang != "en" and rng.random() < 0.04:
+        much = 5 if draw.is_noisy else 1
+        if log.family.lang != "en" and rng.random() < 0.04 * much:
             text = noise.half_width_kana(text)
-        elif rng.random() < 0.02:
+        elif rng.random() < 0.02 * much:
             text = noise.full_width(text)
         return text.strip()
 
-    def _negative(self, rng: Random, family: str) -> Example:
+    def _negative(self, rng: Random, family: str, draw: Draw) -> Example:
         entry = self._negatives[family]
         num_lines = rng.randrange(entry.get("min_lines", 1), entry.get("max_lines", 2) + 1)
         lines = []
         for _ in range(num_lines):
             text = self._layout.expand(rng.choice(entry["text"]), rng)
-            if entry["reason"] == "not_a_log" and rng.random() < 0.1:
+            if entry["reason"] == "not_a_log" and rng.random() < (0.8 if draw.is_noisy else 0.1):
                 text = noise.typo(text, rng)
             if rng.random() < 0.08:
                 text = noise.recase(text, rng)
@@ -459,11 +515,26 @@ def _level_word(rng: Random, style: str, tier: str) -> str:
     match style:
         case "":
             return ""
-        case "ja":
-            return rng.choice(_JA_LEVELS[tier])
         case "lower":
             return rng.choice(LEVEL_WORDS["upper"][tier]).lower()
         case "title":
             return rng.choice(LEVEL_WORDS["upper"][tier]).title()
         case _:
             return rng.choice(LEVEL_WORDS[style][tier])
+
+
+def _drop_space(text: str, rng: Random) -> str:
+    places = [i for i, char in enumerate(text) if char == " "]
+    if not places:
+        return text
+    i = rng.choice(places)
+    return text[:i] + text[i + 1 :]
+
+
+def _drop_one(text: str, rng: Random) -> str:
+    """One kana less; digits and Latin letters stay."""
+    places = [i for i, char in enumerate(text) if "\u3040" <= char <= "\u30ff"]
+    if len(text) < 6 or not places:
+        return text
+    i = rng.choice(places)
+    return text[:i] + text[i + 1 :]

@@ -7,15 +7,26 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+# Which limits are written, and the severities from inside the first to past the last.
+_LADDERS: Mapping[str, tuple[str, tuple[str, ...]]] = {
+    "one": ("a", ("warning", "alarm")),
+    "only_warn": ("w", ("info", "warning")),
+    "only_trip": ("t", ("warning", "critical")),
+    "warn": ("wa", ("info", "warning", "alarm")),
+    "trip": ("at", ("info", "alarm", "critical")),
+    "three": ("wat", ("info", "warning", "alarm", "critical")),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """A value, the limits written beside it, and what they make of it.
 
     Attributes:
-        limits: which are written: "one", "warn" (warning and alarm), "trip" (alarm and trip) or
-            "three".
-        severity: info, warning, alarm or critical, by the limits that the value has passed.
+        limits: which are written: "one" (without a name), "only_warn", "only_trip", "warn" (warning
+            and alarm), "trip" (alarm and trip) or "three".
+        severity: info, warning, alarm or critical, by the limits that the value has passed. A
+            value equal to its limit has not.
         bound: slots for a grammar: `v` value, `u` unit, `w` `a` `t` limits of warning, alarm and
             trip ("" when not written), `op` `<` or `>` against the last limit, and the words
             `ext` `jext` `H` `hi` for the direction that is bad.
@@ -36,27 +47,24 @@ class Reading:
         """
         unit, low, high, decimals = rng.choice(quantity["units"])
         is_high = quantity["direction"] == "high"
-        limits = rng.choices(("one", "warn", "trip", "three"), (70, 15, 11, 4))[0]
+        limits = rng.choices(tuple(_LADDERS), (62, 6, 4, 15, 9, 4))[0]
         base = rng.uniform(low, high)
         sign = 1.0 if is_high else -1.0
         spread = rng.uniform(0.08, 0.25)
-        steps = [round(base * (1 + sign * spread * i), decimals) for i in range(3)]
+        steps = [round(base + sign * spread * abs(base) * i, decimals) for i in range(3)]
         # Rounding may bring two limits together; they must stay apart by a visible step.
         unit_step = 10.0**-decimals
         for i in (1, 2):
             if sign * (steps[i] - steps[i - 1]) < unit_step:
                 steps[i] = round(steps[i - 1] + sign * unit_step * 2, decimals)
-        names = {"one": "a", "warn": "wa", "trip": "at", "three": "wat"}[limits]
+        names, ladder = _LADDERS[limits]
         marks = steps[: len(names)]
-        below, above = {
-            "one": ("warning", ("alarm",)),
-            "warn": ("info", ("warning", "alarm")),
-            "trip": ("info", ("alarm", "critical")),
-            "three": ("info", ("warning", "alarm", "critical")),
-        }[limits]
-        ladder = (below, *above)
-        rung = (1 if rng.random() < 0.62 else 0) if limits == "one" else rng.randrange(len(ladder))
+        rung = rng.randrange(len(ladder))
+        if len(ladder) == 2:
+            rung = 1 if rng.random() < 0.6 else 0
         value = _value_on(rng, rung, marks, sign=sign, unit_step=unit_step, decimals=decimals)
+        if rng.random() < 0.02:
+            value = marks[-1]
         reached = sum(sign * (value - mark) > 0 for mark in marks)
         text = {name: f"{mark:.{decimals}f}" for name, mark in zip(names, marks, strict=True)}
         return cls(
@@ -90,4 +98,5 @@ def _value_on(
     else:
         share = rng.uniform(0.2, 0.9)
         value = marks[rung - 1] + share * (marks[rung] - marks[rung - 1])
-    return max(0.0, round(value, decimals))
+    # What starts above zero does not fall below it.
+    return round(max(0.0, value) if marks[0] > 0 else value, decimals)
