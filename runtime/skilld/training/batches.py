@@ -90,10 +90,26 @@ def tokenise(texts: Sequence[Text], *, tokenizer: tokenizers.Tokenizer) -> list[
 def samples(
     examples: Iterable[Example], *, skill: Skill, prompt: Prompt, tokenizer: tokenizers.Tokenizer
 ) -> Iterator[Sample]:
-    """Tokenise a stream of examples, some hundreds at once."""
+    """Tokenise a stream of examples, some hundreds at once.
+
+    An example whose answer cannot be pointed at is passed over: its text has more pieces than
+    there are marks, or its generator is wrong.
+
+    Raises:
+        SpanError: that is so for more than one example in fifty.
+    """
     stream = iter(examples)
+    num_seen = num_bad = 0
     while chunk := list(islice(stream, _AT_ONCE)):
-        texts = [as_text(example, skill=skill, prompt=prompt) for example in chunk]
+        texts = []
+        for example in chunk:
+            num_seen += 1
+            try:
+                texts.append(as_text(example, skill=skill, prompt=prompt))
+            except SpanError:
+                num_bad += 1
+                if num_bad > 10 + num_seen / 50:
+                    raise
         yield from tokenise(texts, tokenizer=tokenizer)
 
 

@@ -7,9 +7,10 @@ from it and is trained on its own data alone.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -17,8 +18,10 @@ from random import Random
 import tokenizers
 from rich.console import Console
 
+from skilld.skills.spans import SpanError
 from skilld.training.answer_pieces import answer_pieces
 from skilld.training.batches import Batch, Sample, Text, as_text, batches, mixed, samples, tokenise
+from skilld.training.example import Example
 from skilld.training.preparation import CHECKPOINT_DIR, Prepared, prepare
 from skilld.training.settings import OptimiserSettings, read_base_settings
 from skilld.training.tokenizer import (
@@ -112,8 +115,15 @@ def is_base(folder: Path) -> bool:
 def _texts(prepared: Prepared, count: int) -> list[Text]:
     """Training examples to look at before training; other ones than it will see."""
     seed = prepared.settings.data.seed + _VOCABULARY_SEED_STEP
-    examples = islice(prepared.training_examples(seed=seed), count)
-    return [as_text(e, skill=prepared.skill, prompt=prepared.prompt) for e in examples]
+    return _pointed(prepared, islice(prepared.training_examples(seed=seed), count))
+
+
+def _pointed(prepared: Prepared, examples: Iterable[Example]) -> list[Text]:
+    texts = []
+    for example in examples:
+        with contextlib.suppress(SpanError):  # `samples` tells when there are too many
+            texts.append(as_text(example, skill=prepared.skill, prompt=prepared.prompt))
+    return texts
 
 
 def _make_tokenizer(
@@ -171,7 +181,7 @@ def _train(
     validation: dict[str, list[Sample]] = {}
     for prepared in everyone:
         examples = prepared.tests["validation"]
-        texts = [as_text(e, skill=prepared.skill, prompt=prepared.prompt) for e in examples]
+        texts = _pointed(prepared, examples)
         validation[prepared.skill.id] = tokenise(texts, tokenizer=tokenizer)
     lengths = [len(sample.ids) for each in validation.values() for sample in each]
     say(
