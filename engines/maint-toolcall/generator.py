@@ -238,7 +238,8 @@ class MaintToolcallGenerator:
         found |= {name for param in self._params.values() for name in param["held"]}
         found |= set(self._literal["held"])
         for value in self._values.values():
-            found |= {stem for held in value["held"] if len(stem := held.split("{")[0].strip()) > 1}
+            stems = (held.split("{")[0].strip() for held in value["held"])
+            found |= {stem for stem in stems if sum(map(str.isalpha, stem)) > 1}
         return tuple(sorted(found))
 
     @cached_property
