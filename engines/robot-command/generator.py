@@ -628,7 +628,7 @@ class _Scribe:
             return None
         full = self._bind(order, wrong)
         bound |= full
-        if "{core" in template:
+        if "{cor" in template:
             kind = fields.get("wrong")
             core_bound = dict(full)
             for slot, name in (("object", "O"), ("target", "T"), ("speed", "s")):
@@ -660,17 +660,15 @@ class _Scribe:
                 bound["coring"] = _gerund(self._dressed(order, core_bound, only_after=True))
         if fields.get("form"):
             bound["a"] = self._bare_verb(order)
-        if "{O" in template and "O" not in bound or "{T" in template and "T" not in bound:
-            other = rng.choice(THINGS[:4])
+        if self._family.reason:  # anything may be named in what is declined
+            other = rng.choice(THINGS)
             bound.setdefault("O", self._printed(self.thing(other)))
-            bound.setdefault("O2", self._printed(self.thing(other)))
             bound.setdefault("T", self._printed(self.place("storage")))
-            bound.setdefault("T2", self._printed(self.place("storage")))
         bound.setdefault("S", self._printed(self.place("storage")))
         bound.setdefault("N2", self._printed(self.thing(rng.choice(THINGS))))
         bound["n3"] = str(rng.randrange(1, 40))
         text = self._expand(template, bound)
-        if "{core" not in template and not self._family.reason:
+        if "{cor" not in template and not self._family.reason:
             text = self._dressed(order, full, whole=text)
         if self._lang == "en":
             text = re.sub(r"\b(in|into|on|onto|at|to|over|next to|beside|behind|in front of|under|inside|near|by|above|below|of|from) \uf8ff", "", text)
