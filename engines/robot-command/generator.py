@@ -33,6 +33,10 @@ MAX_CHARS = 300
 ATTEMPTS = 60
 
 OBJECT, TARGET = ("\uf8f0", "\uf8f1"), ("\uf8f2", "\uf8f3")
+_NO_VERBS = frozenset(
+    "in on into onto from at speed velocity new emergency all full gripper hand one hands you end "
+    "home back faster slower jaws claw fingers grip".split()
+)
 _FRAMES = re.compile("[\uf8f0-\uf8f3]")
 _FRAMED = re.compile("[\uf8f0\uf8f2][^\uf8f1\uf8f3]*[\uf8f1\uf8f3]")
 
@@ -320,6 +324,7 @@ class _Scribe:
         self._rng = rng
         self._family = family
         self._held = draw.held_values
+        self._template = ""
         self._wants_pair = draw.held_combination
         self._lang = family.lang
         self._noun_lang = family.lang
@@ -617,7 +622,7 @@ class _Scribe:
     def write(self, order: Order) -> str | None:
         """The text, with object and target framed."""
         rng, fields = self._rng, self._family.fields
-        template = rng.choice(self._family.text)
+        template = self._template = rng.choice(self._family.text)
         bound: dict[str, str] = {"R": rng.choice(self._of._robots[self._lang])}
         if self._lang == "en" and rng.random() < 0.2:
             bound["R"] += f" {rng.randrange(1, 9)}"
@@ -658,6 +663,8 @@ class _Scribe:
                 bound["core"] = self._dressed(order, core_bound)
             if "{coring}" in template:
                 bound["coring"] = _gerund(self._dressed(order, core_bound, only_after=True))
+            if "{coring" in template and not (bound.get("coring") or bound.get("coring2")):
+                return None
         if fields.get("form"):
             bound["a"] = self._bare_verb(order)
         if self._family.reason:  # anything may be named in what is declined
@@ -666,7 +673,6 @@ class _Scribe:
             bound.setdefault("T", self._printed(self.place("storage")))
         bound.setdefault("S", self._printed(self.place("storage")))
         bound.setdefault("N2", self._printed(self.thing(rng.choice(THINGS))))
-        bound["n3"] = str(rng.randrange(1, 40))
         text = self._expand(template, bound)
         if "{cor" not in template and not self._family.reason:
             text = self._dressed(order, full, whole=text)
@@ -849,7 +855,7 @@ class _Scribe:
         core = self._expand(template, {**extra, **bound})
         for phrase in inside:
             joint = rng.choice((" ", " ", " ", ", "))
-            can_lead = not phrase.startswith(("and", "then", "but", "(", "before"))
+            can_lead = "ing}" not in self._template and not phrase.startswith(("and", "then", "but", "(", "before"))
             if can_lead and rng.random() < 0.22 and "core2" not in self._family.text[0]:
                 core = phrase + rng.choice((" ", ", ", ": ")) + core
             else:
@@ -1042,10 +1048,10 @@ def _plural(noun: str) -> str:
 
 
 def _gerund(clause: str) -> str:
-    """The first verb of an order in -ing."""
-    found = re.match(r"[A-Za-z]+", clause)
-    if found is None:
-        return clause
+    """The first verb of an order in -ing; empty if it does not begin with one."""
+    found = re.match(r"[A-Za-z]+(?![-'\w])", clause)
+    if found is None or found[0].lower() in _NO_VERBS:
+        return ""
     verb = found[0].lower()
     if verb.endswith("e") and not verb.endswith(("ee", "oe")):
         made = verb[:-1] + "ing"
