@@ -79,6 +79,7 @@ class Thing:
     keynames: tuple[str, ...]
     units: tuple[str, ...]
     is_held: bool
+    may: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +160,7 @@ class Order:
     values: dict[str, Any]
     text: str = ""
     question: str = ""
+    told: set[str] = field(default_factory=set)  # parameters said before the order
 
 
 class MaintToolcallGenerator:
@@ -177,6 +179,7 @@ class MaintToolcallGenerator:
             self._family |= {f["id"]: {"lang": lang, **f} for f in families[lang]}
         self._family |= {f["id"]: {"lang": "en", **f} for f in families["negative"]}
         pos = self._values.pop("parts_of_speech")
+        self._bad = {word.split(" ")[0] for word in pos["bad"]}
         drawn = terminals()
         drawn |= {
             "fake": _fake_name, "mm": _in_range(1, 12), "dd": _in_range(1, 28),
@@ -398,6 +401,8 @@ class MaintToolcallGenerator:
             for v in self._verbs_by_class[first.thing.cls]
             if "ja" in v and not v.get("held") and v is not first.verb
         ]
+        if not pool:
+            return None
         other = Action(rng.choice(pool), first.thing)
         return None if other.id in self.held_combinations else other
 
@@ -465,7 +470,7 @@ class MaintToolcallGenerator:
             if is_loose and rng.random() < 0.22:
                 continue
             wanted.append((name.rstrip("~"), not is_loose or rng.random() < 0.75))
-        extras = [name for name in verb.get("may", ()) if name not in {n for n, _ in wanted}]
+        extras = [name for name in (*verb.get("may", ()), *thing.may) if name not in {n for n, _ in wanted}]
         count = min(len(extras), rng.choices((0, 1, 2, 3), (38, 36, 20, 6))[0])
         wanted += [(name, rng.random() < 0.14) for name in rng.sample(extras, count)]
         for name, is_required in wanted:
@@ -674,7 +679,10 @@ class MaintToolcallGenerator:
         order = Order(tool, values)
         if lang == "ja":
             return self._word_it_ja(rng, order, spoken)
-        return self._word_it(rng, order, spoken, may_state=may_state)
+        prelude = ""
+        if may_state and not is_corrected and shared is None and not dropped and rng.random() < 0.3:
+            prelude = self._prelude(rng, order, spoken, said)
+        return self._word_it(rng, order, spoken, may_state=may_state, prelude=prelude)
 
     def _shared_value(self, first: Order, tool: Made, slot: Slot) -> Any:
         """What "it" is, if the first call named something that this argument can take."""
@@ -812,11 +820,15 @@ class MaintToolcallGenerator:
         return unicodedata.normalize("NFKC", grammar.expand(rng.choice(options), rng))
 
     def _clauses(
-        self, rng: Random, tool: Made, spoken: Mapping[str, str], lang: str, used: set[str]
+        self, rng: Random, tool: Made, spoken: Mapping[str, str], lang: str, used: set[str],
+        *, told: set[str] | None = None
     ) -> list[str]:
+        told = told or set()
         clauses = []
         for slot in tool.slots:
             if slot.param not in spoken or slot.param in used or slot.param == "key":
+                continue
+            if slot.param in told and rng.random() < 0.7:
                 continue
             spec, value = self._params[slot.param], spoken[slot.param]
             if slot.type == "boolean":
@@ -846,7 +858,7 @@ class MaintToolcallGenerator:
         return found
 
     def _word_it(
-        self, rng: Random, order: Order, spoken: dict[str, str], *, may_state: bool
+        self, rng: Random, order: Order, spoken: dict[str, str], *, may_state: bool, prelude: str
     ) -> Order | None:
         tool = order.tool
         verb = tool.action.verb
@@ -866,7 +878,7 @@ class MaintToolcallGenerator:
         clauses = [text for name, text in direct.items() if name not in said_inline]
         used = said_inline | set(direct)
         noun = self._noun(rng, tool, spoken, used)
-        clauses += self._clauses(rng, tool, spoken, "en", used)
+        clauses += self._clauses(rng, tool, spoken, "en", used, told=order.told)
         bound = {**spoken, "o": noun}
         for slot in tool.slots:
             if slot.param in said_inline and slot.unit and slot.param != "key":
@@ -887,8 +899,56 @@ class MaintToolcallGenerator:
             text, order.question = f"{tail.strip()}, {text}", f"{tail.strip()}, {order.question}"
         else:
             text, order.question = text + tail, order.question + tail
-        order.text = text
+        order.text, order.question = prelude + text, prelude + order.question
         return order
+
+    def _prelude(
+        self, rng: Random, order: Order, spoken: dict[str, str], said: Said
+    ) -> str:
+        """What is wrong with a machine, told before the order; "" where that cannot be."""
+        tool = order.tool
+        where = "key" if tool.action.thing.cls in ("device", "sensor") else "asset"
+        slot = next((s for s in tool.slots if s.param == where), None)
+        about = [s for s in tool.slots if s.param in ("text", "title")]
+        if "text" in tool.action.verb.get("need", ()):
+            return ""  # its sentences end in the text
+        if slot is None or where not in spoken or slot.type != "string" or len(about) > 1:
+            return ""
+        who, grammar = spoken[where], self._grammars["en"]
+        if about and about[0].param not in spoken:
+            return ""  # nobody could say whether this is what the argument is for
+        is_inside = rng.random() < 0.25
+        if is_inside:
+            machine = said.texts[ord(order.values[slot.name]) - _FIRST_VALUE]
+            told = grammar.expand(f"{{part}} (on|of|at|in) {machine} is {{bad}}(| {{very}})", rng)
+        else:
+            told = _trimmed(grammar.expand("({bad}|{bad} {very}|{sound}|{part} {bad}|{event})", rng))
+        if about:
+            mark = said.add(told)
+            order.values[about[0].name] = mark
+            del spoken[about[0].param]
+            order.told.add(about[0].param)
+            told_mark = mark
+        else:
+            told_mark = told
+        order.told.add(where)
+        spoken[where] = rng.choice(("it", "it", "that one", "this machine"))
+        end = rng.choice((", ", ", ", ". ", " - ", "; ", ", so ", " "))
+        if is_inside:
+            return rng.choice(("", "the ")) + told_mark + end
+        first = told.split(" ")[0]
+        if first in self._bad:
+            return rng.choice((f"{who} is {told_mark}", f"{who} {told_mark}", f"{who} seems {told_mark}")) + end
+        return (
+            rng.choice(
+                (
+                    f"{who}: {told_mark}", f"{told_mark} on {who}", f"{told_mark} at {who}",
+                    f"{who} - {told_mark}", f"{who} {told_mark}", f"{who} has {told_mark}",
+                    f"we have {told_mark} on {who}", f"there is {told_mark} at {who}",
+                )
+            )
+            + end
+        )  # fmt: skip
 
     def _noun(self, rng: Random, tool: Made, spoken: Mapping[str, str], used: set[str]) -> str:
         thing = tool.action.thing
@@ -1024,6 +1084,7 @@ class MaintToolcallGenerator:
                             keynames=tuple(table["keynames"]),
                             units=tuple(entry.get("units", ())),
                             is_held=is_held,
+                            may=tuple(entry.get("may", ())),
                         )
                     )
         return made
@@ -1130,7 +1191,7 @@ def _roughened(
         text, values = text.upper(), [value.upper() for value in values]
     elif roll < 0.3:
         lowered = [value.lower() for value in values]
-        if all(_trimmed(v) == v and v not in _SMALL for v in lowered):
+        if all(_trimmed(v) == v and re.split(r"[^a-z0-9]", v)[0] not in _SMALL for v in lowered):
             text, values = text.lower(), lowered
     elif roll < 0.4:
         text = text.replace(",", "").replace(".\n", "\n").rstrip(".?!")
