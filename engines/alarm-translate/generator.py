@@ -57,6 +57,13 @@ _COMM = {
                            "communication timed out"), ("タイムアウト", "時間切れ")),
 }  # fmt: skip
 
+_BEFORE_NOUN = {
+    "high": ("high", "high", "excessive", "too high"), "low": ("low", "low", "insufficient", "too low"),
+    "rising": ("rising", "increasing"), "falling": ("falling", "dropping", "decreasing"),
+    "unstable": ("unstable", "fluctuating"), "out of range": ("out of range", "out-of-range"),
+    "abnormal": ("abnormal", "irregular", "faulty"), "normal": ("normal",),
+}  # fmt: skip
+
 Words = dict[str, str]
 
 
@@ -273,6 +280,20 @@ class AlarmTranslateGenerator:
             ]
             self._quantity_owners[quantity.en] = self._split(parts, quantity.en, held)
         self._held_pairs = held
+        # "Overload on pump 2" is a condition of the pump, never an event at it.
+        everywhere = {_bare(name) for term in self._conditions for name in _names(term)}
+        of_places = {
+            _bare(name)
+            for term in self._conditions
+            if "place" in term.columns[0].split()
+            for name in _names(term)
+        }
+        events = self._words["events"]
+        self._events = {
+            "": events,
+            "s": [t for t in events if not {_bare(n) for n in _names(t)} & everywhere],
+            "loc": [t for t in events if not {_bare(n) for n in _names(t)} & of_places],
+        }
 
     def _members(self, names: Iterable[str], groups: Mapping[str, list[Term]]) -> list[Term]:
         found = {term.en: term for name in names for term in groups[name]}
@@ -419,6 +440,9 @@ class AlarmTranslateGenerator:
                 m.source[name] = m.target[name] = self._count(m)
         if "n2" in wanted and m.source["n"] == m.source["n2"]:
             m.source["n2"] = m.target["n2"] = str(int(m.source["n"]) + 1)
+        if shape.id == "of-total" and int(m.source["n"]) > int(m.source["n2"]):
+            for words in (m.source, m.target):
+                words["n"], words["n2"] = words["n2"], words["n"]
         if "w" in wanted:
             self._put_counted(m, slots)
         self._put_words(m, wanted, rules)
@@ -430,6 +454,9 @@ class AlarmTranslateGenerator:
         ):  # fmt: skip
             if name in wanted:
                 self._put_term(m, name, rng.choice(self._words[table]))
+        if "ev" in wanted:
+            events = self._events["loc" if "loc" in wanted else "s" if "s" in wanted else ""]
+            self._put_term(m, "ev", rng.choice(events))
         if "mode" in wanted:
             first, second = rng.sample(self._words["modes"], 2)
             self._put_term(m, "mode", first)
@@ -634,8 +661,10 @@ class AlarmTranslateGenerator:
         owner = self._name(rng, thing.owner, lang)
         if lang == "en":
             owner = owner.removeprefix("the ")
-            form = rng.choice(("{0} {1}", "{0} {1}", "{0} {1}", "{1} of {0}", "{1} on {0}",
-                               "{1} of the {0}", "{1} at {0}"))  # fmt: skip
+            form = rng.choice(("{0} {1}", "{0} {1}", "{0} {1}", "{1} of {0}", "{1} of the {0}",
+                               "{1} on {0}"))  # fmt: skip
+            if form == "{1} on {0}" and self._group_of[thing.owner.term.en] == "place":
+                form = "{1} of {0}"  # "at a place" is another meaning
         else:
             form = rng.choice(("{0}の{1}", "{0}の{1}", "{0}{1}", "{0} {1}", "{0}側{1}"))
             if form == "{0}側{1}":
@@ -678,6 +707,7 @@ class AlarmTranslateGenerator:
         every = (canonical, canonical, *nouns, *(sentences if m.lang == "en" else ()))
         m.source["st"] = rng.choice(every)
         m.source["stp"] = rng.choice(sentences or (f"が{canonical}",))
+        m.source["sta"] = rng.choice(_BEFORE_NOUN[canonical]) if m.lang == "en" else ""
         if "v" not in slots:
             return
         low, high = sorted(self._numbers(m, quantity, 2), key=_size)
@@ -810,6 +840,9 @@ class AlarmTranslateGenerator:
         term = rng.choice(self._words["items_counted"])
         state = rng.choice(self._words["counted"])
         self._put_term(m, "w", term)
+        if m.source.get("n") == "1" and "n2" not in m.source:
+            english = m.source if m.lang == "en" else m.target
+            english["w"] = _singular(english["w"])
         m.target["cs"] = state.canonical(m.to)
         m.target["ctr"] = _COUNTERS[term.en]
         nouns, sentences = _forms(self._alternatives(state, m.lang), m.lang)
@@ -1034,6 +1067,10 @@ def _ja_list(cell: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in cell.split(";") if word.strip())
 
 
+def _names(term: Term) -> tuple[str, ...]:
+    return (term.en, term.ja, *term.alts["en"], *term.alts["ja"])
+
+
 def _unambiguous(terms: Sequence[Term]) -> list[Term]:
     """The terms without variants that two of them share, or that are another one's own name."""
     count: dict[str, Counter[str]] = {lang: Counter() for lang in LANGUAGES}
@@ -1123,6 +1160,12 @@ def _canonical_value(number: str, unit: str, lang: str) -> str:
 
 def _dictionary_form(te: str) -> str:
     return _DICTIONARY_FORMS.get(te) or f"{te.removesuffix('して')}する"
+
+
+def _singular(word: str) -> str:
+    if word.endswith("pcs"):
+        return word.replace("pcs", "pc")
+    return re.sub(r"(?<=x)es$|s$", "", word)
 
 
 def _sentence_case(text: str) -> str:
