@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from numpy.typing import NDArray
@@ -160,7 +160,7 @@ def hot_entry(register: Register) -> RegisteredSkill:
     return register(SKILL.replace("[decoding]", "[decoding]\ntemperature = 1.0"))
 
 
-@settings(deadline=None, max_examples=150)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     text=texts | pieces,
     note=texts,

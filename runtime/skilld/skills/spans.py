@@ -256,7 +256,7 @@ class MarkedInput:
         return self.texts[best[0].field][best[0].start : best[1].end]
 
     def _read_all(self, marks: str) -> str:
-        for i in range(len(self.pieces) - len(marks) + 1):
+        for i in range(len(self.pieces) - len(marks) + 1 if marks else 0):
             run = self.pieces[i : i + len(marks)]
             if "".join(p.mark for p in run) == marks and run[0].field == run[-1].field:
                 return self.texts[run[0].field][run[0].start : run[-1].end]
