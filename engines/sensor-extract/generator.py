@@ -328,6 +328,11 @@ class SensorExtractGenerator:
             glue = joiner
             if rng.random() < 0.2:
                 glue = rng.choice(around["joiner"])
+            if not is_last and report.ambient is None and _is_timed_behind(plan[i + 1]):
+                # In one sentence its time would hold for what stands before it.
+                is_short = len(report.readings) == 1 and plan[i + 1].get("needs")
+                if not is_short and "." not in glue and "。" not in glue and "\n" not in glue:
+                    glue = rng.choice(_SENTENCE_ENDS[lang])
             if rng.random() < 0.16:
                 report.parts.append(glue)
                 kind = "aside"
@@ -385,6 +390,7 @@ class SensorExtractGenerator:
     def _unit_head(self, rng: Random, report: Report) -> None:
         """Say once which unit all values have."""
         report.common = self._sensor(rng, report, avoids=("ph",))
+        report.common.is_unit_known = True
         unit = report.common.unit.name
         template = rng.choice(self._around[report.lang]["units"])
         bound = {"u": rng.choice(self._heads.get(unit, [unit]))}
@@ -432,7 +438,8 @@ class SensorExtractGenerator:
                 text = noise.typo(text, rng)
             if rng.random() < 0.4:
                 text = text[:1].upper() + text[1:]
-        writer = _ClauseWriter(self, rng, report, sensors, gives)
+        is_list = bool(clause.get("alike"))
+        writer = _ClauseWriter(self, rng, report, sensors, gives, is_list=is_list)
         offset = report.num_chars
         names = {mark: slot for slot, mark in marks.items()}
         out: list[str] = []
@@ -440,7 +447,8 @@ class SensorExtractGenerator:
         for i, char in enumerate(text):
             slot = names.get(char)
             before = out[-1] if out else ""
-            if slot is not None and _is_joint(before, text[max(0, i - 2) : i]):
+            follows_slot = text[i - 1 : i] in names and char.isascii() and char.isalnum()
+            if (slot is not None or follows_slot) and _is_joint(before, text[max(0, i - 2) : i]):
                 out.append(" ")
                 length += 1
             piece = char if slot is None else writer.slot(slot, offset + length, is_first=i == 0)
@@ -825,9 +833,9 @@ class SensorExtractGenerator:
             text = noise.half_width_kana(text)
         if draw.is_noisy and report.layout != "table":
             if rng.random() < 0.5:
-                text = text.replace(", ", rng.choice((" ", ",", " , ")))
+                text = text.replace(", ", rng.choice((" ", " , ")))
             if rng.random() < 0.5:
-                text = text.replace("、", rng.choice(("", "、", " ", ",")))
+                text = text.replace("、", " ")
         for reading in readings:
             reading.sensor = unicodedata.normalize("NFKC", reading.sensor)
         return text, readings
@@ -861,7 +869,10 @@ class _ClauseWriter:
         report: Report,
         sensors: Mapping[str, Sensor],
         gives: Sequence[Sequence[str]],
+        *,
+        is_list: bool,
     ) -> None:
+        self._is_list = is_list
         self._generator = generator
         self._rng = rng
         self._report = report
@@ -924,7 +935,8 @@ class _ClauseWriter:
         is_behind = False
         for sensor_slot, value_slot, time_slot in self._gives:
             sensor = self._sensors[sensor_slot]
-            if id(sensor) in self._printed or sensor.unit.name == "pH":
+            is_printed = id(sensor) in self._printed or (self._is_list and self._printed)
+            if is_printed or sensor.unit.name == "pH":
                 sensor.is_unit_known = True
             match time_slot:
                 case "a":
@@ -1214,6 +1226,10 @@ def _runs_on(before: str, after: str) -> bool:
     )
 
 
+def _is_timed_behind(clause: Mapping[str, Any]) -> bool:
+    return any(entry.split()[2].startswith("t") for entry in clause["gives"])
+
+
 def _weighted(forms: Sequence[str]) -> tuple[list[str], list[float]]:
     """Forms "text~weight" as texts and weights."""
     split = [form.rsplit("~", 1) if re.search(r"~\d+$", form) else [form, "1"] for form in forms]
@@ -1244,6 +1260,7 @@ def _tag(rng: Random, stem: str, *, is_any: bool) -> str:
     return tag + suffix
 
 
+_SENTENCE_ENDS = {"en": (". ", ". ", "\n", ".\n", "; "), "ja": ("。", "。", "\n", "。\n")}
 _EN_STYLES = (
     ("hm",) * 10 + ("ampm",) * 4 + ("short",) * 4 + ("h", "military", "zero", "oclock", "hms")
 )
