@@ -37,6 +37,48 @@ type = "boolean"
 """
 
 
+POINTING = r"""
+id = "triage"
+version = "1.0.0"
+description = "Reads a log."
+prompt = "<|in|>{lines}|{tools}<|out|>"
+timeout_s = 1.5
+[decoding]
+max_tokens = 32
+[input_schema]
+type = "object"
+[input_schema.properties]
+lines = { type = "array", maxItems = 8, items = { type = "string", maxLength = 300 } }
+other = { type = "string", maxLength = 300 }
+tools = { type = "array" }
+[spans]
+fields = ["lines"]
+tools = "tools"
+[[spans.kind]]
+name = "code"
+patterns = [{ pattern = 'E\d+' }]
+[[spans.kind]]
+name = "number"
+value = "number"
+patterns = [{ pattern = '\d+mm' }, { pattern = '\d+cm', scale = 10 }]
+[output_schema]
+type = "object"
+required = ["code"]
+[output_schema.properties]
+code = { type = "string", x-span = "code" }
+value = { anyOf = [{ type = "number", x-span = "number" }, { type = "null" }] }
+name = { type = "string", x-span = ["code", "number"], x-phrase = true }
+note = { type = "string", x-span-text = "code", maxLength = 20 }
+[output_schema.properties.call]
+type = "object"
+properties = { name = {type = "string"}, arguments = {type = "object", x-tool-arguments = true} }
+[output_schema.properties.list]
+type = "array"
+maxItems = 2
+items = { type = "string", x-span = "code" }
+"""
+
+
 def write(tmp_path: Path, text: str) -> Path:
     path = tmp_path / "triage.toml"
     path.write_text(text, encoding="utf-8")
@@ -89,6 +131,83 @@ def test_a_bad_skill_is_refused_with_file_key_and_hint(
         read_skill(write(tmp_path, GOOD.replace(old, new, 1)))
     assert refused.value.reason == "BAD_SKILL"
     assert "triage.toml" in refused.value.message
+
+
+def test_a_skill_that_points_is_read_and_decodes_marks(tmp_path: Path) -> None:
+    skill = read_skill(write(tmp_path, POINTING))
+    assert skill.span_kinds == {"code", "number"}
+    properties = skill.decoding_schema["properties"]
+    assert all(properties[name]["type"] == "string" for name in ("code", "value", "name", "call"))
+    # Without a code there is no answer, and the skill has no reasons of its own.
+    only_numbers = skill.decoding_schema_for(["number"])
+    assert only_numbers["properties"] == {"abstain": {"enum": ["nothing_to_point_at"]}}
+    only_codes = skill.decoding_schema_for(["code"])["properties"]
+    assert only_codes["name"]["pattern"] != properties["name"]["pattern"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ('fields = ["lines"]', 'fields = ["line"]', r"spans.fields\[0\]: 'line' is not a property"),
+        ('fields = ["lines"]', 'fields = ["other"]', r"spans.fields\[0\]: .* not in the prompt"),
+        ('fields = ["lines"]', 'fields = ["tools"]', r"spans.fields\[0\]: .*`maxItems`"),
+        ("maxItems = 8, ", "", r"spans.fields\[0\]: 'lines' needs `maxItems`"),
+        ("maxLength = 300", "minLength = 3", r"spans.fields\[0\]: 'lines' needs `maxLength`"),
+        ("maxLength = 300", "maxLength = 600", r"at most 4096 characters"),
+        ('type = "string", maxLength', 'type = "integer", maxLength', r"must be a string or an"),
+        ('tools = "tools"', 'tools = "other"', r"spans.tools: 'other' must be .* an array"),
+        ("|{tools}", "", r"spans.tools: 'tools' is not in the prompt"),
+        ('tools = "tools"', "", r"properties.call: `x-tool-arguments` needs the key `tools`"),
+        ("E\\d+", "(?:E", r"spans.kind\[0\].patterns\[0\].pattern: .* no regular expression"),
+        ("E\\d+", "(E)1", r"spans.kind\[0\].patterns\[0\].pattern: .*write `\(\?:\.\.\.\)`"),
+        ("\\d+cm", "\\d*", r"spans.kind\[1\].patterns\[1\].pattern: .* matches the empty text"),
+        ('name = "code"\n', 'name = "number"\n', r"spans.kind\[1\].name: 'number' is there twice"),
+        ('value = "number"', 'value = "date"', r"spans.kind.1.value"),
+        (
+            'x-span = "code" }',
+            'x-span = "cod" }',
+            r"output_schema.properties.code: .*kind 'cod'",
+        ),
+        (
+            'x-span = "code" }',
+            "x-span = 3 }",
+            r"output_schema.properties.code: .*name a kind",
+        ),
+        (
+            'type = "number", x-span',
+            'type = "string", x-span',
+            r'output_schema.properties.value.anyOf\[0\]: `type` must be "integer" or "number"',
+        ),
+        ("x-phrase = true", 'x-phrase = "some"', r"properties.name: `x-phrase` must be true"),
+        (
+            'x-span = ["code", "number"], x-phrase',
+            "x-phrase",
+            r"output_schema.properties.name: `x-phrase` needs `x-span`",
+        ),
+        ('{ type = "null" }]', '{ type = "boolean" }]', r"anyOf\[0\]: `x-span` is understood in"),
+        (
+            'items = { type = "string", x-span',
+            'prefixItems = [{ type = "string" }]\nitems = { type = "integer", x-span',
+            r"properties.list.items: `type` must be",
+        ),
+        ("[decoding]", '[decoding]\nformat = "text"', r"output_schema: must be"),
+        ("[spans]\n", "[span]\n", r"span: unknown key \(did you mean `spans`"),
+    ],
+)
+def test_spans_that_cannot_work_are_refused_with_file_and_key(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    assert old in POINTING
+    with pytest.raises(ArtefactError, match=message) as refused:
+        read_skill(write(tmp_path, POINTING.replace(old, new, 1)))
+    assert refused.value.reason == "BAD_SKILL"
+    assert "triage.toml" in refused.value.message
+
+
+def test_pointing_without_spans_is_refused(tmp_path: Path) -> None:
+    text = GOOD.replace('type = "boolean"', 'type = "string"\nx-span = "word"')
+    with pytest.raises(ArtefactError, match=r"`x-span` needs a \[spans\] table in the skill"):
+        read_skill(write(tmp_path, text))
 
 
 def test_values_are_rendered_by_their_type() -> None:
