@@ -37,6 +37,8 @@ _NO_VERBS = frozenset(
     "in on into onto from at speed velocity new emergency all full gripper hand one hands you end "
     "home back faster slower jaws claw fingers grip".split()
 )
+# What Japanese says of a thing that it may name again.
+_HANDLED = ("傾け", "こぼさ", "倒さ", "横に", "離さ", "落とさ", "壊さ", "ひっくり", "放さ", "水平", "丁寧", "持ったまま")
 _FRAMES = re.compile("[\uf8f0-\uf8f3]")
 _FRAMED = re.compile("[\uf8f0\uf8f2][^\uf8f1\uf8f3]*[\uf8f1\uf8f3]")
 
@@ -55,7 +57,7 @@ CLASSES: dict[str, list[str]] = {
 }
 PLACES: dict[str, list[str]] = {
     **dict.fromkeys(("pick", "count"), ["storage", "station"]),
-    "place": ["storage", "storage", "station", "position"],
+    "place": ["storage", "storage", "storage", "station", "station", "position", "thing"],
     "move_object": ["storage", "station", "area", "position"],
     "hand_over": ["person"],
     "go_to": ["station", "area", "position", "storage"],
@@ -398,7 +400,9 @@ class _Scribe:
             pool = {a: pool[a] for a in SINGLE}
         if fields.get("there"):
             pool = {a: pool[a] for a in ("place", "move_object", "go_to")}
-        if self._family.id.endswith(("-dont", "-past-order", "-who-does")):
+        if self._family.id.endswith(("-dont", "-past-order", "-who-does")) or (
+            "-unsafe-" in self._family.id and not needs
+        ):
             pool = {a: w for a, w in pool.items() if a not in ("stop", "pause", "resume", "set_speed")}
         if self._wants_pair:
             held = {pair.split("+")[0] for pair in HELD_COMBINATIONS}
@@ -418,6 +422,8 @@ class _Scribe:
             count = rng.choice((2, 2, 3, 4))
         if self._family.reason or "verbless" in self._family.id:
             count = rng.choices((0, 1), (75, 25))[0]
+        if fields.get("tight"):
+            pool = [name for name in pool if self._phrases["constraint"][name]["adv"]]
         names = list(dict.fromkeys(rng.choices(pool, k=count)))
         for clash in _CLASHES:
             if clash <= set(names):
@@ -455,7 +461,7 @@ class _Scribe:
             case 4:
                 words.insert(0, self._size(rng))
             case 5 if plural:
-                words.insert(0, rng.choice(("2", "3", "4", "5", "6", "10", "12", "two", "three", "four", "five")))  # fmt: skip
+                words.insert(0, rng.choice(("2", "3", "4", "5", "6", "10", "12", "two", "three", "four", "five", "2x", "4x", "ten", "twelve")))  # fmt: skip
                 bare = True
             case 6 if not plural:
                 return Noun(f"{rng.choice(('box', 'bag', 'roll', 'stack', 'bucket', 'set', 'pack', 'pile', 'tray', 'pair', 'crate', 'lid', 'top', 'back', 'left half'))} of {_plural(noun)}", noun)  # fmt: skip
@@ -496,6 +502,8 @@ class _Scribe:
     def place(self, kind: str, *, head: str = "") -> Noun:
         """A place of a kind, or a person."""
         rng = self._rng
+        if kind == "thing":
+            return self.thing(rng.choice(THINGS), head=head)
         words = self._of._places[self._noun_lang, kind, self._held]
         noun = head or rng.choice(words)
         if kind == "person":
@@ -504,7 +512,7 @@ class _Scribe:
             return self._place_ja(noun)
         number = self._label(rng)
         must = kind == "position" or self._family.fields.get("numbered")
-        match rng.choices(range(5), (0 if must else 22, 46, 0 if must else 22, 5, 4))[0]:
+        match rng.choices(range(6), (0 if must else 22, 46, 0 if must else 22, 5, 4, 0 if must else 2))[0]:
             case 1:
                 return Noun(f"{noun} {number}", noun, bare=rng.random() < 0.8, number=number)
             case 2:
@@ -519,6 +527,9 @@ class _Scribe:
                     return Noun(self._code(rng), noun, bare=True)
                 side = rng.choice(("left side", "right side", "top", "front", "back", "edge", "end", "corner", "middle", "lid"))  # fmt: skip
                 return Noun(f"{side} of the {noun}", noun)
+            case 5:
+                part = rng.choice(("slot", "row", "position", "level", "compartment", "drawer", "hole"))
+                return Noun(f"{part} {rng.randrange(1, 13)} of {noun} {number}", noun, bare=True)
         return Noun(noun, noun)
 
     def _place_ja(self, noun: str) -> Noun:
@@ -527,7 +538,7 @@ class _Scribe:
         digit = str(rng.choice((*range(1, 10), rng.randrange(10, 40))))
         if self._family.fields.get("numbered"):
             return Noun(noun + digit, noun, number=digit)
-        match rng.choices(range(8), (20, 38, 14, 7, 7, 3, 4, 5))[0]:
+        match rng.choices(range(10), (20, 37, 14, 6, 7, 3, 4, 5, 2, 2))[0]:
             case 1:
                 return Noun(noun + number, noun, number=number)
             case 2:
@@ -542,11 +553,18 @@ class _Scribe:
                 return Noun(f"{noun}{digit}番", noun)
             case 7:
                 return Noun(self._code(rng), noun)
+            case 8:
+                part = rng.choice(("段目", "列目", "番目", "番", "段"))
+                return Noun(f"{noun}{number}の{rng.randrange(1, 8)}{part}", noun)
+            case 9:
+                return Noun(f"{rng.choice('一二三四五六七八九')}{rng.choice(('番の', '番目の', '段目の'))}{noun}", noun)
         return Noun(noun, noun)
 
     def _label(self, rng: Random) -> str:
         if self._family.fields.get("numbered"):
             return rng.choice((str(rng.randrange(1, 41)), str(rng.randrange(1, 10)), rng.choice("ABCDEFGHK"), self._code(rng)))  # fmt: skip
+        if self._noun_lang == "en" and rng.random() < 0.06:
+            return rng.choice("one two three four five six seven eight nine ten twelve".split())
         match rng.choices(range(9), (50, 8, 10, 6, 6, 5, 4, 4, 5))[0]:
             case 0:
                 return str(rng.choice((*range(1, 13), rng.randrange(1, 100))))
@@ -605,7 +623,8 @@ class _Scribe:
         while True:
             template, scale, low, high, decimals = rng.choice(_UNITS[self._lang])
             if is_over:
-                low, high = int(1500 / scale / (10 ** max(0, -decimals))), int(9000 / scale)
+                step = scale * 10 ** max(0, -decimals)
+                low, high = int(1500 / step), int(rng.choice((2000, 3000, 9000)) / step)
             number = rng.uniform(low, high)
             text = f"{number:.{decimals}f}" if decimals > 0 else str(int(number))
             if decimals < 0:
@@ -792,16 +811,27 @@ class _Scribe:
         if order.action != "set_speed":
             parts += [(name, self._phrases["constraint"][name]) for name in order.constraints]
         rng.shuffle(parts)
+        only_after = only_after or bool(self._family.fields.get("tight"))
         in_two = "core2" in self._family.text[0]
         for _, said in parts:
             is_inside = said["adv"] and (rng.random() < 0.55 or only_after) and whole is None
+            is_before = not is_inside and rng.random() < 0.25 and not only_after and not in_two
             for _ in range(20):
-                phrase = self._said(rng.choice(said["adv" if is_inside else "sent"]), bound)
+                said_as = rng.choice(said["adv" if is_inside else "sent"])
+                named = bound
+                if order.thing is not None and bound.get("O", "").find(OBJECT[0]) >= 0:
+                    named = self._naming(order.thing, said_as, bound, is_before=is_before)
+                if self._lang == "ja" and order.thing is not None and said_as.startswith(_HANDLED):
+                    if not is_inside and order.thing.head in order.thing.text and rng.random() < 0.25:
+                        said_as = order.thing.head + rng.choice(("を", "は")) + said_as
+                phrase = self._said(said_as, named)
                 if order.thing is not None or not re.search(r"\b([iI]t|them|[Tt]hey|[Ii]t's)\b", phrase) or "it is" in phrase or "it's" in phrase:
                     break
+            if OBJECT[0] in phrase:
+                bound = {**bound, "O": bound["it"]}
             if is_inside:
                 inside.append(phrase)
-            elif rng.random() < 0.25 and not only_after and not in_two:
+            elif is_before:
                 before.append(phrase)
             else:
                 after.append(phrase)
@@ -817,8 +847,23 @@ class _Scribe:
                     joint = ", "
                 text += joint + (phrase if joint[0] in ".!" and not lowers else _lower(phrase))
             return text
+        if whole is not None and parts and parts[-1][1]["adv"] and rng.random() < 0.5:
+            (after or before).pop()
+            core = self._said(rng.choice(parts[-1][1]["adv"]), bound) + rng.choice(("、", "", " ")) + core
         joint = rng.choice(("。", "。", "、", " "))
         return joint.join((*before, core, *after))
+
+    def _naming(
+        self, thing: Noun, template: str, bound: Mapping[str, str], *, is_before: bool
+    ) -> Mapping[str, str]:
+        """A constraint may name the thing; one said before the order may be the only one to."""
+        rng = self._rng
+        if self._lang == "ja" or "{it}" not in template or rng.random() > 0.35:
+            return bound
+        is_only = is_before and "{coring" not in self._template and not self._family.fields.get("it")
+        if is_only and rng.random() < 0.6:
+            return {**bound, "it": bound["O"]}
+        return {**bound, "it": "the " + (_plural(thing.head) if thing.plural else thing.head)}
 
     def _said(self, template: str, bound: Mapping[str, str]) -> str:
         rng = self._rng
