@@ -404,6 +404,8 @@ class _Scribe:
             "-unsafe-" in self._family.id and not needs
         ):
             pool = {a: w for a, w in pool.items() if a not in ("stop", "pause", "resume", "set_speed")}
+        if fields.get("tight"):
+            pool = {a: w for a, w in pool.items() if a in TARGET_SHARE}
         if self._wants_pair:
             held = {pair.split("+")[0] for pair in HELD_COMBINATIONS}
             pool = {a: w for a, w in pool.items() if a in held} or pool
