@@ -40,7 +40,14 @@ def shown(*lines: str) -> str:
 
 
 def test_marks_of_a_rank_count_up_with_the_value() -> None:
-    assert shown("95.5 / 80 / -3 / 80.0") == "<l0>95.5<n2> / 80<n1> / -3<n0> / 80.0<n1>"
+    assert shown("95.5 / 80 / -3 / 80") == "<l0>95.5<n2> / 80<n1> / -3<n0> / 80<n1>"
+
+
+def test_equal_values_that_are_written_differently_come_back_as_written() -> None:
+    marked = RULES.mark({"lines": ["8 08"]})
+    schema = {"properties": {"code": {"type": "string", "x-span": "number"}}}
+    for code in ("8", "08"):
+        assert marked.resolve(marked.point({"code": code}, schema), schema) == {"code": code}
 
 
 def test_a_piece_that_is_alone_leaves_only_its_mark() -> None:

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from skilld.training.example import Draw, Example
-from skilld.training.leaks import LeakError, LeakGates, normalised
+from skilld.training.leaks import LeakError, LeakGates, compared
 from skilld.training.splits import draw_tests, training_stream
 
 
@@ -71,9 +71,8 @@ def build(
     generator: ToyGenerator, *, seed: int = 1, keep_clear: Sequence[Example] = ()
 ) -> dict[str, list[Example]]:
     splits = draw_tests(generator, seed=seed, num_validation=20, num_test=30)
-    avoid = [*(e for examples in splits.values() for e in examples), *keep_clear]
-    train = list(islice(training_stream(generator, seed=seed, avoid=avoid), 300))
-    LeakGates(splits, generator).check(train)
+    gates = LeakGates({**splits, "other": keep_clear}, generator)
+    train = list(islice(training_stream(generator, seed=seed, gates=gates), 300))
     return {**splits, "train": train}
 
 
@@ -95,7 +94,7 @@ def test_every_split_holds_what_its_name_says(generator: ToyGenerator) -> None:
         assert all(("~" in text) == (name == "noise") for text in texts), name
     assert all(e.is_abstain for e in splits["out_of_scope"])
     del splits["train"]
-    assert len({normalised(e) for examples in splits.values() for e in examples}) == 200
+    assert len({compared(e).normalised for examples in splits.values() for e in examples}) == 200
 
 
 def test_what_a_generator_does_not_hold_out_is_no_split() -> None:
@@ -105,14 +104,14 @@ def test_what_a_generator_does_not_hold_out_is_no_split() -> None:
 
 def test_training_keeps_away_from_near_copies_of_the_tests_and_counts_them() -> None:
     tests = draw_tests(Wordy(), seed=1, num_validation=5, num_test=5)
-    avoid = [example for examples in tests.values() for example in examples]
     dropped: Counter[str] = Counter()
-    stream = training_stream(Wordy(), seed=1, avoid=avoid, dropped=dropped)
-    LeakGates(tests, Wordy()).check(list(islice(stream, 300)))
+    gates = LeakGates(tests, Wordy())
+    stream = training_stream(Wordy(), seed=1, gates=gates, dropped=dropped)
+    assert len(list(islice(stream, 300))) == 300
     assert dropped["near copy"] > 30
-    unaware = training_stream(Wordy(), seed=1, avoid=[])
+    unaware = training_stream(Wordy(), seed=1, gates=LeakGates({}, Wordy()))
     with pytest.raises(LeakError, match=r"near copy|shares an input"):
-        LeakGates(tests, Wordy()).check(list(islice(unaware, 300)))
+        gates.check(list(islice(unaware, 300)))
 
 
 def test_training_keeps_clear_of_other_cases_it_is_given() -> None:
@@ -131,7 +130,8 @@ def test_small_families_do_not_die_out() -> None:
                 return example(f"- {rng.randrange(9)} -", family=family)
             return super().sample(rng, family=family, draw=draw)
 
-    train = list(islice(training_stream(Narrow(), seed=1, avoid=[]), 4000))
+    gates = LeakGates({}, Narrow())
+    train = list(islice(training_stream(Narrow(), seed=1, gates=gates), 4000))
     assert sum(e.family == "dashed" for e in train[2000:]) > 400
 
 
@@ -147,4 +147,4 @@ def test_a_generator_with_too_little_variety_is_refused() -> None:
         draw_tests(Poor(), seed=1, num_validation=2, num_test=500)
     every = [example(f"only {i} texts") for i in range(200)]
     with pytest.raises(ValueError, match="only 0 can be used"):
-        next(training_stream(Poor(), seed=1, avoid=every))
+        next(training_stream(Poor(), seed=1, gates=LeakGates({"same": every}, Poor())))

@@ -14,6 +14,7 @@ from skilld.skills.tokenizer import Tokenizer
 from skilld.training.answer_pieces import answer_pieces
 from skilld.training.batches import Text, as_text, tokenise
 from skilld.training.example import load_generator
+from skilld.training.leaks import LeakGates
 from skilld.training.splits import draw_tests, training_stream
 from skilld.training.tokenizer import (
     EOS,
@@ -35,7 +36,8 @@ def trained() -> Trained:
     prompt = Prompt(SKILL.prompt, fields=SKILL.input_schema["properties"])
     generator = load_generator(ENGINE)
     splits = draw_tests(generator, seed=3, num_validation=50, num_test=50)
-    splits["train"] = list(islice(training_stream(generator, seed=3, avoid=[]), 1500))
+    stream = training_stream(generator, seed=3, gates=LeakGates({}, generator))
+    splits["train"] = list(islice(stream, 1500))
     texts = {
         name: [as_text(example, skill=SKILL, prompt=prompt) for example in examples]
         for name, examples in splits.items()

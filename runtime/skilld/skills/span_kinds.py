@@ -152,7 +152,8 @@ class SpanScanner:
             if kind.rank is None:
                 marks |= {(k, key): mark_at(k, start + i) for i, key in enumerate(ranks)}
             else:
-                # Equal values share a mark, however they are written.
-                order = {rank: i for i, rank in enumerate(sorted(set(ranks.values())))}
-                marks |= {(k, key): mark_at(k, order[rank]) for key, rank in ranks.items()}
+                # Each text has a mark of its own, so that it comes back as it is printed; of
+                # equal values the one that stands first counts as the smaller.
+                in_order = sorted(ranks, key=ranks.__getitem__)
+                marks |= {(k, key): mark_at(k, i) for i, key in enumerate(in_order)}
         return marks
