@@ -14,11 +14,13 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 from typing import Any
 
-from skilld.skills.spans import SpanError, SpanRules
+from skilld.skills.span_marks import SpanError
+from skilld.skills.spans import SpanRules
 from skilld.training import noise
 from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
@@ -41,8 +43,8 @@ _COUNTERS = {
 }  # fmt: skip
 _DICTIONARY_FORMS = {
     "を押して": "を押す", "を開けて": "を開ける", "を閉めて": "を閉める", "を締めて": "を締める",
-    "を取り除いて": "を取り除く", "の電源を入れて": "の電源を入れる", "の電源を切って": "の電源を切る",
-    "に触れて": "に触れる", "に入って": "に入る",
+    "を取り除いて": "を取り除く", "の電源を入れて": "の電源を入れる",
+    "の電源を切って": "の電源を切る", "に触れて": "に触れる", "に入って": "に入る",
 }  # fmt: skip
 _JA_TIME = {"s": "秒", "min": "分", "h": "時間"}
 _LETTERED = frozenset(
@@ -58,10 +60,34 @@ _COMM = {
 }  # fmt: skip
 
 _BEFORE_NOUN = {
-    "high": ("high", "high", "excessive", "too high"), "low": ("low", "low", "insufficient", "too low"),
+    "high": ("high", "high", "excessive", "too high"),
+    "low": ("low", "low", "insufficient", "too low"),
     "rising": ("rising", "increasing"), "falling": ("falling", "dropping", "decreasing"),
     "unstable": ("unstable", "fluctuating"), "out of range": ("out of range", "out-of-range"),
     "abnormal": ("abnormal", "irregular", "faulty"), "normal": ("normal",),
+}  # fmt: skip
+
+_NAME_FORMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "en": {
+        "any number": ("{0} {1}", "{0} no. {1}", "{0} #{1}", "{0} No.{1}", "{0}-{1}", "{0}{1}",
+                       "{0} number {1}", "the {0} {1}", "{0} ({1})", "{0} no.{1}"),
+        "any letter": ("{0} {1}",),
+        "any tag": ("{0} {1}", "{0} {1}", "{0} {1}", "{0} ({1})", "{1} {0}", "{0}: {1}",
+                    "the {0} {1}"),
+        "axis number": ("axis {1}", "axis {1}", "axis no. {1}", "axis #{1}"),
+        "axis letter": ("{1}-axis", "{1}-axis", "{1} axis", "axis {1}"),
+        "axis tag": ("axis {1}", "axis {1}", "{1} axis"),
+    },
+    "ja": {
+        "any number": ("{0}{1}", "{0} {1}", "{0}No.{1}", "{0}#{1}", "{1}番{0}", "第{1}{0}",
+                       "{0}{1}号", "{1}号{0}", "No.{1}{0}", "{0}({1})", "{0}-{1}", "{1}番の{0}"),
+        "any letter": ("{0}{1}", "{0}{1}", "{1}{0}"),
+        "any tag": ("{0}{1}", "{0}{1}", "{0}{1}", "{0} {1}", "{0}({1})", "{1}{0}", "{1} {0}",
+                    "{0}［{1}］"),
+        "axis number": ("軸{1}", "第{1}軸", "{1}軸"),
+        "axis letter": ("{1}軸",),
+        "axis tag": ("{1}軸", "軸{1}"),
+    },
 }  # fmt: skip
 
 Words = dict[str, str]
@@ -343,11 +369,11 @@ class AlarmTranslateGenerator:
         if not is_instruction and rng.random() < 0.05:
             clock = _clock(rng)
             if m.lang == "en":
-                source = rng.choice((f"{clock} {source}", f"{source} at {clock}",
-                                     f"[{clock}] {source}", f"{clock}: {source}"))  # fmt: skip
+                form = rng.choice(("{0} {1}", "{1} at {0}", "[{0}] {1}", "{0}: {1}"))
+                source = form.format(clock, source)
             else:
-                source = rng.choice((f"{clock} {source}", f"{clock}に{source}", f"{clock}、{source}",
-                                     f"{source}（{clock}）"))  # fmt: skip
+                form = rng.choice(("{0} {1}", "{0}に{1}", "{0}、{1}", "{1}（{0}）"))
+                source = form.format(clock, source)
             target = f"{target} at {clock}" if m.to == "en" else f"{clock} {target}"
         if rng.random() >= (0.05 if is_instruction else 0.24):
             return source, target
@@ -469,7 +495,7 @@ class AlarmTranslateGenerator:
             done = [t for t in self._words["done"] if allowed is None or t.en in allowed]
             term = rng.choice(done)
             m.target["done"] = term.canonical(m.to)
-            nouns, sentences = _forms(self._alternatives(term, m.lang), m.lang)
+            nouns, sentences = _forms(term.alts[m.lang], m.lang)
             m.source["done"] = rng.choice((term.canonical(m.lang), *nouns, *(
                 sentences if m.lang == "en" else ())))  # fmt: skip
             m.source["donep"] = rng.choice(sentences or (f"が{term.ja}しました",))
@@ -616,46 +642,14 @@ class AlarmTranslateGenerator:
                 return f"{word} ({side})" if rng.random() < 0.1 else f"{side} {word}"
             form = rng.choice(("{0}{1}", "{0}{1}", "{1}（{0}）", "{0}の{1}"))
             return form.format(side, word).replace("のの", "の").replace("の）", "）")
-        if thing.term.en == "axis" and ident:
-            if lang == "en":
-                forms = ("{1}-axis", "{1}-axis", "{1} axis", "axis {1}") if ident.isalpha() else (
-                    "axis {1}", "axis {1}", "axis no. {1}", "axis #{1}")  # fmt: skip
-            else:
-                forms = ("{1}軸", "{1}軸") if not ident.isdigit() else ("軸{1}", "第{1}軸", "{1}軸")
-            name = rng.choice(forms).format("", ident)
-        elif not ident:
-            name = word
-            if lang == "en" and rng.random() < 0.12:
-                name = f"the {name}"
-        elif lang == "en":
-            if ident.isdigit():
-                forms = ("{0} {1}",) if is_plain else (
-                    "{0} no. {1}", "{0} #{1}", "{0} No.{1}", "{0} {1}", "{0}-{1}", "{0}{1}",
-                    "{0} number {1}", "the {0} {1}", "{0} ({1})", "{0} no.{1}")  # fmt: skip
-            elif len(ident) == 1:
-                forms = ("{0} {1}",)
-            else:
-                forms = ("{0} {1}",) if is_plain else ("{0} ({1})", "{1} {0}", "{0} {1}",
-                                                       "{0}: {1}", "the {0} {1}")  # fmt: skip
-            name = rng.choice(forms).format(word, ident)
+        if not ident:
+            name = f"the {word}" if lang == "en" and rng.random() < 0.12 else word
         else:
-            if ident.isdigit():
-                forms = ("{0}{1}",) if is_plain else (
-                    "{0} {1}", "{0}No.{1}", "{0}#{1}", "{1}番{0}", "第{1}{0}", "{0}{1}号", "{1}号{0}",
-                    "No.{1}{0}", "{0}({1})", "{0}-{1}", "{1}番の{0}", "{1}号機の{0}")  # fmt: skip
-                if (
-                    forms[-1].startswith("{1}号機")
-                    and self._group_of.get(thing.term.en) != "machine"
-                ) or len(forms) > 1:
-                    forms = forms[:-1]
-            elif len(ident) == 1:
-                forms = ("{0}{1}", "{0}{1}", "{1}{0}")
-            else:
-                forms = ("{0}{1}",) if is_plain else ("{0} {1}", "{0}({1})", "{1}{0}", "{1} {0}",
-                                                      "{1}の{0}", "{0}［{1}］")  # fmt: skip
-                if forms[-1] == "{0}［{1}］":
-                    forms = (*forms[:4], forms[5])
-            name = rng.choice(forms).format(word, ident)
+            kind = "number" if ident.isdigit() else "letter" if len(ident) == 1 else "tag"
+            key = f"{'axis' if thing.term.en == 'axis' else 'any'} {kind}"
+            form = rng.choice(_NAME_FORMS[lang][key]) if not is_plain or key != "any number" else (
+                _NAME_FORMS[lang][key][0])  # fmt: skip
+            name = form.format(word, ident)
         if thing.owner is None:
             return name
         owner = self._name(rng, thing.owner, lang)
@@ -666,9 +660,7 @@ class AlarmTranslateGenerator:
             if form == "{1} on {0}" and self._group_of[thing.owner.term.en] == "place":
                 form = "{1} of {0}"  # "at a place" is another meaning
         else:
-            form = rng.choice(("{0}の{1}", "{0}の{1}", "{0}{1}", "{0} {1}", "{0}側{1}"))
-            if form == "{0}側{1}":
-                form = "{0}の{1}"
+            form = rng.choice(("{0}の{1}", "{0}の{1}", "{0}の{1}", "{0}{1}", "{0} {1}"))
         return form.format(owner, name)
 
     # ------------------------------------------------------------ quantities
@@ -702,7 +694,7 @@ class AlarmTranslateGenerator:
             m.target["q"] = _canonical_name(thing, m.to) + joint + quantity.canonical(m.to)
         state = rng.choice(self._states)
         m.target["st"] = state.canonical(m.to)
-        nouns, sentences = _forms(self._alternatives(state, m.lang), m.lang)
+        nouns, sentences = _forms(state.alts[m.lang], m.lang)
         canonical = state.canonical(m.lang)
         every = (canonical, canonical, *nouns, *(sentences if m.lang == "en" else ()))
         m.source["st"] = rng.choice(every)
@@ -776,8 +768,8 @@ class AlarmTranslateGenerator:
             )
             if unit == "s" and m.rng.random() < 0.1:
                 number += f".{m.rng.randrange(1, 10)}"
-        m.source["dur"] = self._with_unit(m.rng, number, unit, m.lang).replace("秒間", "秒").replace(
-            "分間", "分")  # fmt: skip
+        said = self._with_unit(m.rng, number, unit, m.lang)
+        m.source["dur"] = said.replace("秒間", "秒").replace("分間", "分")
         m.target["dur"] = _canonical_value(number, unit, m.to)
 
     # ------------------------------------------------------------ instructions
@@ -795,10 +787,7 @@ class AlarmTranslateGenerator:
         part = rng.choice(parts)
         if is_main and not m.combination:
             m.combination = _combination(part.en, verb.en)
-        if part.en in self._group_of:
-            thing = self._thing(m, part)
-        else:
-            thing = Thing(part)
+        thing = self._thing(m, part) if part.en in self._group_of else Thing(part)
         obj = self._name(rng, thing, m.lang)
         goal = _canonical_name(thing, m.to)
         te, nai = verb.ja, verb.columns[0]
@@ -845,14 +834,14 @@ class AlarmTranslateGenerator:
             english["w"] = _singular(english["w"])
         m.target["cs"] = state.canonical(m.to)
         m.target["ctr"] = _COUNTERS[term.en]
-        nouns, sentences = _forms(self._alternatives(state, m.lang), m.lang)
+        nouns, sentences = _forms(state.alts[m.lang], m.lang)
         canonical = state.canonical(m.lang)
         if m.lang == "en":
             m.source["cs"] = rng.choice((canonical, canonical, *nouns, *sentences))
         else:
             m.source["cs"] = rng.choice((canonical, canonical, *nouns))
             m.source["csp"] = rng.choice((canonical, *sentences, *nouns))
-        m.source["ctr"] = rng.choice((_COUNTERS[term.en], "個", _COUNTERS[term.en], "ヶ", "つ")[:4])
+        m.source["ctr"] = rng.choice((_COUNTERS[term.en], _COUNTERS[term.en], "個", "ヶ"))
 
     def _tag(self, rng: Random, draw: Draw) -> str:
         letters = "".join(rng.choices("ABCDEFGHKLMPRSTVXY", k=rng.choice((1, 1, 2, 2, 2, 3))))
@@ -873,15 +862,12 @@ class AlarmTranslateGenerator:
                 digits, digits, f"ALM {digits}", f"ALM{digits}", f"ERR {digits}", f"E{digits}",
                 f"E-{digits}", f"AL.{digits[:2]}", f"SRVO-{digits}", f"F{digits}", f"A{digits}",
                 f"W{digits}", f"SV{digits}", f"EX{digits}", f"0x{digits}A", f"16#{digits}",
-                f"A{digits}.{digits[0]}", f"{rng.choice('ABCDEFGHKMP')}{rng.choice('LMRST')}-{digits}",
+                f"A{digits}.{digits[0]}", f"{rng.choice('ABCDEGHKMP')}{rng.choice('LMRST')}-{digits}",
                 f"ALM-{digits}", f"ERR-{digits}", f"WRN {digits}", f"MSG {digits}", f"AL-{digits}",
             )
         )  # fmt: skip
 
     # ------------------------------------------------------------ words
-
-    def _alternatives(self, term: Term, lang: str) -> tuple[str, ...]:
-        return term.alts[lang]
 
     def _put_term(self, m: Message, name: str, term: Term) -> None:
         m.source[name] = self._say(m.rng, term, m.lang)
@@ -973,7 +959,7 @@ class AlarmTranslateGenerator:
             return text
         pieces = self._spans.mark({"text": text}).pieces
         bounds = [0, *(i for piece in pieces for i in (piece.start, piece.end)), len(text)]
-        parts = [text[a:b] for a, b in zip(bounds, bounds[1:], strict=False)]
+        parts = [text[a:b] for a, b in pairwise(bounds)]
         free = [i for i in range(0, len(parts), 2) if parts[i].strip()]
         for i in [rng.choice(free)] if rng is not None and free else free:
             parts[i] = change(parts[i])
