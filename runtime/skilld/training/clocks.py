@@ -26,8 +26,8 @@ def _fields(at_s: float) -> dict[str, Any]:
         month += 1
     hour, rest = divmod(second, 3600)
     return {
-        "Y": year, "y": year % 100, "M": month + 1, "D": day + 1, "h": hour, "m": rest // 60, "s": rest % 60,
-        "ms": ms, "mon": _MONTHS[month], "h12": (hour - 1) % 12 + 1,
+        "Y": year, "y": year % 100, "M": month + 1, "D": day + 1, "h": hour, "m": rest // 60,
+        "s": rest % 60, "ms": ms, "mon": _MONTHS[month], "h12": (hour - 1) % 12 + 1,
         "ap": "AM" if hour < 12 else "PM", "jap": "午前" if hour < 12 else "午後",
         "jh": hour % 12,
     }  # fmt: skip
