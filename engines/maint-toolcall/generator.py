@@ -48,7 +48,7 @@ _NUMBERS = {
     "nine": 9, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30,
 }  # fmt: skip
 # Actions of different things that can be asked for in the same words.
-_SAME_WORDS = (frozenset({"reset", "clear", "ack"}), frozenset({"status", "stock"}))
+_SAME_WORDS = (frozenset({"reset", "clear", "ack"}), frozenset({"status", "stock"}), frozenset({"notify", "sendto"}))
 _CODE_KEYS = frozenset({"tag", "wo", "docno", "num", "part", "alarmno", "address", "reg"})
 _NO_KEY = frozenset({"new", "all", "a", "the", "last"})
 
@@ -160,6 +160,7 @@ class Order:
     values: dict[str, Any]
     text: str = ""
     question: str = ""
+    is_bare: bool = False  # the words do not say what kind of thing it is
     told: set[str] = field(default_factory=set)  # parameters said before the order
 
 
@@ -417,6 +418,7 @@ class MaintToolcallGenerator:
         style: str,
         speaks_ja: bool,
         absent: Sequence[Made] = (),
+        bare: Sequence[Action] = (),
     ) -> list[Made]:
         """The called tools and others that do something else."""
         tools = _distinct(called)
@@ -429,6 +431,8 @@ class MaintToolcallGenerator:
                 break
             other = self._other_action(rng, shunned, draw)
             if other is None or any(_clash(other, action) for action in shunned):
+                continue
+            if any(_clash(other, action, is_bare=True) for action in bare):
                 continue
             tool = self._make(rng, other, draw, style=style, speaks_ja=speaks_ja, lang="en")
             if tool.name in {t.name for t in tools}:
@@ -678,11 +682,11 @@ class MaintToolcallGenerator:
             return None
         order = Order(tool, values)
         if lang == "ja":
-            return self._word_it_ja(rng, order, spoken)
+            return self._word_it_ja(rng, order, spoken, said)
         prelude = ""
         if may_state and not is_corrected and shared is None and not dropped and rng.random() < 0.3:
             prelude = self._prelude(rng, order, spoken, said)
-        return self._word_it(rng, order, spoken, may_state=may_state, prelude=prelude)
+        return self._word_it(rng, order, spoken, may_state=may_state, prelude=prelude, said=said)
 
     def _shared_value(self, first: Order, tool: Made, slot: Slot) -> Any:
         """What "it" is, if the first call named something that this argument can take."""
@@ -793,7 +797,10 @@ class MaintToolcallGenerator:
                 return mark, f"{word} {rng.choice(('', '', '', 'number ', 'no. '))}{mark}"
             mark = said.add(f"{word} {number}")
             return mark, mark
-        mark = said.add(self._drawn(rng, lang, draw, slot.unit))
+        code = self._drawn(rng, lang, draw, slot.unit)
+        while thing.cls != "quantity" and (" " in code or not code.isascii()):
+            code = self._drawn(rng, lang, draw, slot.unit)
+        mark = said.add(code)
         is_code = slot.unit in _CODE_KEYS and " " not in said.texts[-1]
         if thing.cls in ("quantity", "file") or not is_code:
             return mark, mark
@@ -858,7 +865,7 @@ class MaintToolcallGenerator:
         return found
 
     def _word_it(
-        self, rng: Random, order: Order, spoken: dict[str, str], *, may_state: bool, prelude: str
+        self, rng: Random, order: Order, spoken: dict[str, str], *, may_state: bool, prelude: str, said: Said
     ) -> Order | None:
         tool = order.tool
         verb = tool.action.verb
@@ -900,6 +907,7 @@ class MaintToolcallGenerator:
         else:
             text, order.question = text + tail, order.question + tail
         order.text, order.question = prelude + text, prelude + order.question
+        order.is_bare = _is_bare(order, said)
         return order
 
     def _prelude(
@@ -919,7 +927,9 @@ class MaintToolcallGenerator:
             return ""  # nobody could say whether this is what the argument is for
         is_inside = rng.random() < 0.25
         if is_inside:
-            machine = said.texts[ord(order.values[slot.name]) - _FIRST_VALUE]
+            machine = order.values[slot.name]
+            if about:
+                machine = said.texts[ord(machine) - _FIRST_VALUE]
             told = grammar.expand(f"{{part}} (on|of|at|in) {machine} is {{bad}}(| {{very}})", rng)
         else:
             told = _trimmed(grammar.expand("({bad}|{bad} {very}|{sound}|{part} {bad}|{event})", rng))
@@ -1010,7 +1020,7 @@ class MaintToolcallGenerator:
         return rng.choice((a_word, f"the {word}", f"this {word}", f"the {word}", f"that {word}"))
 
     def _word_it_ja(
-        self, rng: Random, order: Order, spoken: dict[str, str]
+        self, rng: Random, order: Order, spoken: dict[str, str], said: Said
     ) -> Order | None:
         tool = order.tool
         verb, thing = tool.action.verb, tool.action.thing
@@ -1037,6 +1047,7 @@ class MaintToolcallGenerator:
             front += rng.choice(("、", " "))
         order.text = f"{front}{noun}{particle}{action}"
         order.question = order.text
+        order.is_bare = _is_bare(order, said)
         return order
 
     # ------------------------------------------------------------ tables
@@ -1062,7 +1073,7 @@ class MaintToolcallGenerator:
                     "may": ["duration", "text", "person", "delay"],
                     "near": [w.replace(" ", "-") for w in near if w != word],
                     "held": is_held,
-                    "w": 0.35,
+                    "w": 0.22,
                 }
             )
         return made
@@ -1129,15 +1140,38 @@ def _combination(actions: Sequence[Action]) -> str:
     return f"{actions[0].verb['id']}&{actions[1].verb['id']}"
 
 
-def _clash(a: Action, b: Action) -> bool:
-    """One request could mean either."""
+def _clash(a: Action, b: Action, *, is_bare: bool = False) -> bool:
+    """One request could mean either; a bare one does not say what kind of thing it is about."""
     va, vb = a.verb["id"], b.verb["id"]
     if any(va in group and vb in group for group in _SAME_WORDS) and va != vb:
         return True
     is_like = va == vb or va in b.verb.get("near", ()) or vb in a.verb.get("near", ())
+    if is_bare:
+        return is_like or not _first_words(va, a.verb).isdisjoint(_first_words(vb, b.verb))
     is_same = a.thing.same == b.thing.same or a.thing.id == b.thing.id
     is_any = "any" in (a.thing.same, b.thing.same)
     return is_like and (is_same or is_any)
+
+
+_FIRST_WORDS: dict[str, frozenset[str]] = {}
+
+
+def _first_words(verb_id: str, verb: Toml) -> frozenset[str]:
+    """What orders for an action begin with: its verbs."""
+    if verb_id not in _FIRST_WORDS:
+        found: set[str] = set()
+        for template in (*verb["say"], *verb["name"]):
+            head = template[1 : template.index(")")] if template[0] == "(" else template
+            found |= {option.replace("_", " ").split(" ")[0] for option in head.split("|")}
+        _FIRST_WORDS[verb_id] = frozenset(found - {"i", "we", "{o}", "{person}", "get", "do", "put"})
+    return _FIRST_WORDS[verb_id]
+
+
+def _is_bare(order: Order, said: Said) -> bool:
+    text = _VALUE.sub(lambda f: said.texts[ord(f[0]) - _FIRST_VALUE], order.text)
+    thing = order.tool.action.thing
+    names = {one for one, _ in thing.words} | {many for _, many in thing.words} | set(thing.ja)
+    return not any(name in text for name in names)
 
 
 def _as_call(order: Order) -> dict[str, Any]:
