@@ -42,6 +42,7 @@ from skilld.core.manifest import (
 )
 from skilld.engine import Engine
 from skilld.engine.fake import FakeEngine, answering
+from skilld.skills.span_marks import MARKS_PER_KIND, mark_at
 from skilld.transports.grpc_server import GrpcServer
 from skilld.v1 import skill_service_pb2 as v1
 from skilld.v1 import skill_service_pb2_grpc as v1_grpc
@@ -213,12 +214,14 @@ class OpenDaemon(Protocol):
 
 @pytest.fixture(scope="session")
 def tokenizer() -> HfTokenizer:
-    """Bytes, and the two words the prompts and answers end with."""
+    """Bytes, the marks of a kind of spans, and the words the prompts and answers end with."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     hf = HfTokenizer(models.BPE(vocab={char: i for i, char in enumerate(alphabet)}, merges=[]))
     hf.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     hf.decoder = decoders.ByteLevel()
     hf.add_special_tokens([AddedToken(ANSWER, special=True), AddedToken(END, special=True)])
+    marks = [mark_at(0, i) for i in range(MARKS_PER_KIND)]
+    hf.add_tokens([AddedToken(mark, special=False, normalized=False) for mark in marks])
     hf.encode_special_tokens = True  # the script has no special words, only text like them
     return hf
 
