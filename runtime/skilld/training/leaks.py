@@ -12,7 +12,9 @@ from __future__ import annotations
 import json
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from skilld.training.example import Example, Generator
@@ -39,14 +41,13 @@ class LeakGates:
         self._families = generator.held_families
         self._combinations = generator.held_combinations
         self._values = HeldValues(generator.held_values)
-        self._tests = [(name, example) for name, examples in tests.items() for example in examples]
-        self._copies = {normalised(example): name for name, example in self._tests}
-        self._long = [
-            (name, example, text)
-            for name, example in self._tests
-            if (text := near_text(example)) is not None
+        self._tests = [
+            (split, example, compared(example))
+            for split, examples in tests.items()
+            for example in examples
         ]
-        self._near = NearCopies([text for *_, text in self._long])
+        self._copies = {text.normalised: split for split, _, text in self._tests}
+        self._near = NearCopies([text.near for *_, text in self._tests])
 
     def check(self, train: Sequence[Example]) -> None:
         """Check some training examples.
@@ -54,21 +55,36 @@ class LeakGates:
         Raises:
             LeakError: names the split and the text that leaks.
         """
-        for example in train:
+        texts = [compared(example) for example in train]
+        for example, text in zip(train, texts, strict=True):
             if example.family in self._families:
                 raise LeakError(f"family {example.family!r} is held out and in training")
             if example.combination in self._combinations:
                 raise LeakError(f"combination {example.combination!r} is held out and in training")
-            if (found := self._values.find(plain_text(example))) is not None:
+            if (found := self._values.find(text.plain)) is not None:
                 raise LeakError(f"value {found!r} is held out and in training")
-            if (split := self._copies.get(normalised(example))) is not None:
+            if (split := self._copies.get(text.normalised)) is not None:
                 raise LeakError(f"split {split!r} shares an input with training: {example.input}")
-        places = self._near.find([near_text(example) or "" for example in train])
+        places = self._near.find([text.near for text in texts])
         for example, place in zip(train, places, strict=True):
             if place is not None:
-                split, other, _ = self._long[place]
+                split, other, _ = self._tests[place]
                 both = f"{other.input} and {example.input}"
                 raise LeakError(f"split {split!r} has a near copy in training: {both}")
+
+    def passing(self, train: Sequence[Example], dropped: Counter[str]) -> list[Example]:
+        """Those that are no copies and no near copies of a test; counts the others."""
+        texts = [compared(example) for example in train]
+        places = self._near.find([text.near for text in texts])
+        kept = []
+        for example, text, place in zip(train, texts, places, strict=True):
+            if text.normalised in self._copies:
+                dropped["copy"] += 1
+            elif place is not None:
+                dropped["near copy"] += 1
+            else:
+                kept.append(example)
+        return kept
 
 
 class HeldValues:
@@ -90,33 +106,43 @@ class HeldValues:
     def find(self, text: str) -> str | None:
         """The first of them in an NFKC text, or None."""
         # Most texts have none, and looking for plain strings is many times as fast.
-        if not any(value in text for value in self._values):
+        for value in self._values:
+            if value in text:
+                break
+        else:
             return None
         found = self._pattern.search(text)
         return None if found is None else found[0]
 
 
-def normalised(example: Example) -> str:
-    """The input with everything gone that makes copies look different."""
-    words = _words(example)
-    return _DIGITS.sub("0", words) if _is_long(words) else words
+@dataclass(frozen=True, slots=True)
+class ComparedText:
+    """What of an input counts when it is compared with others.
+
+    Attributes:
+        plain: its values as one NFKC text.
+        normalised: with everything gone that makes copies look different.
+        is_long: it is long enough to have near copies.
+    """
+
+    plain: str
+    normalised: str
+    is_long: bool
+
+    @property
+    def near(self) -> str:
+        """What near copies are told by; too short to have any, it is empty."""
+        return self.normalised if self.is_long else ""
 
 
-def near_text(example: Example) -> str | None:
-    """What near copies are told by; None for a text too short to have any."""
-    words = _words(example)
-    return _DIGITS.sub("0", words) if _is_long(words) else None
-
-
-def plain_text(example: Example) -> str:
-    """The values of the input as one NFKC text."""
+def compared(example: Example) -> ComparedText:
+    """The text of an example's input, to be compared."""
     values: Iterable[Any] = example.input.values()  # Any: a JSON value
     texts = (v if isinstance(v, str) else json.dumps(v, ensure_ascii=False) for v in values)
-    return unicodedata.normalize("NFKC", "\n".join(texts))
-
-
-def _words(example: Example) -> str:
-    return _NOT_WORDS.sub("", plain_text(example).casefold())
+    plain = unicodedata.normalize("NFKC", "\n".join(texts))
+    words = _NOT_WORDS.sub("", plain.casefold())
+    is_long = _is_long(words)
+    return ComparedText(plain, _DIGITS.sub("0", words) if is_long else words, is_long)
 
 
 def _is_long(words: str) -> bool:

@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 
 from skilld.skills.prompt import Prompt
@@ -18,7 +17,6 @@ from skilld.training.splits import draw_tests, training_stream
 
 CHECKPOINT_DIR = "checkpoint"
 HANDMADE_NAME = "handmade.jsonl"
-_CHECKED_AT_ONCE = 2000
 
 
 @dataclass(frozen=True)
@@ -44,6 +42,11 @@ class Prepared:
         """Of the skill, parsed."""
         return Prompt(self.skill.prompt, fields=self.skill.input_schema.get("properties", {}))
 
+    @cached_property
+    def gates(self) -> LeakGates:
+        """What keeps training and tests apart."""
+        return LeakGates(self.tests, self.generator)
+
     def training_examples(self, *, seed: int) -> Iterator[Example]:
         """Examples to train on, without end; each of them passed the gates.
 
@@ -53,12 +56,7 @@ class Prepared:
         Raises:
             LeakError: something held out came through.
         """
-        avoid = [example for examples in self.tests.values() for example in examples]
-        stream = training_stream(self.generator, seed=seed, avoid=avoid, dropped=self.dropped)
-        gates = LeakGates(self.tests, self.generator)
-        while chunk := list(islice(stream, _CHECKED_AT_ONCE)):
-            gates.check(chunk)
-            yield from chunk
+        return training_stream(self.generator, seed=seed, gates=self.gates, dropped=self.dropped)
 
 
 def prepare(engine_dir: Path) -> Prepared:

@@ -16,14 +16,13 @@ test is thrown away. `skilld.training.leaks` says what that is, and proves that 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from itertools import islice
 from random import Random
 from typing import Final
 
 from skilld.training.example import Draw, Example, Generator
-from skilld.training.leaks import HeldValues, near_text, normalised, plain_text
-from skilld.training.near_copies import NearCopies
+from skilld.training.leaks import HeldValues, LeakGates, compared
 
 EVALUATION_SPLITS: Final = (
     "same",
@@ -71,7 +70,7 @@ def draw_tests(
         for example in islice(draws, size * _ATTEMPTS_PER_EXAMPLE):
             if len(examples) == size:
                 break
-            if example is None or (key := normalised(example)) in taken:
+            if example is None or (key := compared(example).normalised) in taken:
                 continue
             taken.add(key)
             examples.append(example)
@@ -84,39 +83,31 @@ def training_stream(
     generator: Generator,
     *,
     seed: int,
-    avoid: Sequence[Example],
+    gates: LeakGates,
     dropped: Counter[str] | None = None,
 ) -> Iterator[Example]:
-    """Training examples without end, none a copy or a near copy of what to avoid.
+    """Training examples without end, none of them a copy or a near copy of a test.
 
     An example may come again: a family of few texts would die out otherwise.
 
     Args:
         generator: of the specialist.
         seed: the same seed gives the same examples in the same order.
-        avoid: every example of the other splits, and whatever else is tested with.
-        dropped: is told how many draws were thrown away, by reason.
+        gates: of the tests; what passes is checked by them once more as it goes out.
+        dropped: is told how many draws were thrown away, by reason, and how many kept.
 
     Raises:
+        LeakError: something held out came through.
         ValueError: hardly a draw can be used.
     """
     counts: Counter[str] = Counter() if dropped is None else dropped
-    copies = {normalised(example) for example in avoid}
-    near = NearCopies([text for e in avoid if (text := near_text(e)) is not None])
     draws = _draws(generator, Random(f"{seed}:train"), "train")
     while True:
-        fresh: list[Example] = []
-        for example in islice(draws, _CHUNK):
-            if example is None:
-                counts["held out"] += 1
-            elif normalised(example) in copies:
-                counts["copy"] += 1
-            else:
-                fresh.append(example)
-        found = near.find([near_text(example) or "" for example in fresh])
-        kept = [e for e, place in zip(fresh, found, strict=True) if place is None]
-        counts["near copy"] += len(fresh) - len(kept)
+        drawn = [example for example in islice(draws, _CHUNK) if example is not None]
+        counts["held out"] += _CHUNK - len(drawn)
+        kept = gates.passing(drawn, counts)
         counts["kept"] += len(kept)
+        gates.check(kept)
         yield from kept
         if len(kept) < _CHUNK / _ATTEMPTS_PER_EXAMPLE:
             raise ValueError(f"of {_CHUNK} training draws only {len(kept)} can be used: {counts}")
@@ -139,7 +130,7 @@ def _draws(generator: Generator, rng: Random, split: str) -> Iterator[Example | 
     while True:
         for family in rng.choices(families, weights, k=256):
             example = generator.sample(rng, family=family, draw=draw)
-            text = plain_text(example)
+            text = compared(example).plain
             is_usable = (
                 (split != "out_of_scope" or example.is_abstain)
                 and (example.combination in held_combinations) == draw.held_combination
