@@ -307,7 +307,12 @@ class MaintToolcallGenerator:
         present = [tool for tool in made if tool not in missing]
         if kind == "half" and actions[0] is actions[1]:
             return None
-        tools = self._tool_set(rng, present, draw, style=style, speaks_ja=speaks_ja, absent=missing)
+        bare = [order.tool.action for order in orders if order.is_bare]
+        if any(_clash(a, b, is_bare=True) for a in bare for b in actions if a is not b):
+            return None
+        tools = self._tool_set(
+            rng, present, draw, style=style, speaks_ja=speaks_ja, absent=missing, bare=bare
+        )
         return self._finish(rng, layout, draw, said, text, tools, answer, combination)
 
     def _finish(
