@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from skilld.skills.spans import SpanError, SpanRules
 from skilld.training import noise
 from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
@@ -169,6 +170,9 @@ class SensorExtractGenerator:
         lexicon, clauses, negatives = (
             read(n) for n in ("lexicon.toml", "clauses.toml", "negatives.toml")
         )
+        skill = read("skills/sensor-extract.toml")
+        self._rules = SpanRules.model_validate(skill["spans"])
+        self._schema = skill["output_schema"]
         self._quantities: dict[str, dict[str, Any]] = {q["id"]: q for q in lexicon["quantity"]}
         self._forms = {
             lang: {u: _weighted(forms) for u, forms in by_unit.items()}
@@ -255,15 +259,22 @@ class SensorExtractGenerator:
         while True:
             report = self._report(rng, family, draw)
             text = "".join(report.parts).strip()
-            if report.readings and len(text) <= MAX_CHARS:
+            if not report.readings or len(text) > MAX_CHARS:
+                continue
+            text, readings = self._disturb(rng, text, report, draw)
+            answer = {"readings": [reading.answer() for reading in readings]}
+            if self._can_point(text, answer):
                 break
-        text, readings = self._disturb(rng, text, report, draw)
-        return Example(
-            family,
-            {"text": text},
-            {"readings": [reading.answer() for reading in readings]},
-            combination=f"{report.sensors[0].quantity}+{report.layout}",
-        )
+        combination = f"{report.sensors[0].quantity}+{report.layout}"
+        return Example(family, {"text": text}, answer, combination=combination)
+
+    def _can_point(self, text: str, answer: Mapping[str, Any]) -> bool:
+        """Whether nothing ran together by chance: two numbers, a clock and a number."""
+        try:
+            self._rules.mark({"text": text}).point(answer, self._schema)
+        except SpanError:
+            return False
+        return True
 
     # ------------------------------------------------------------ a report
 
