@@ -36,6 +36,7 @@ HELD_NUMBERS = ("47", "63", "91")
 """Beginnings of tags, alarm codes and numbers that training never sees."""
 
 _SLOT = re.compile(r"\{(\w+)\}")
+_BEHIND_VALUE = re.compile(r"(?<=\d[%秒分個])[ ](?=[にをがは未])|(?<=\d時間)[ ](?=[にをがは未])")
 _OTHER = {"en": "ja", "ja": "en"}
 _COUNTERS = {
     "parts": "個", "screws": "本", "pallets": "枚", "boxes": "個", "bottles": "本", "labels": "枚",
@@ -348,6 +349,8 @@ class AlarmTranslateGenerator:
         source, target = self._decorated(message, shape, source, target)
         if message.to == "en":
             target = _sentence_case(target)
+        else:
+            target = _BEHIND_VALUE.sub("", target)
         for attempt in range(4):
             text = self._noisy(rng, source, family.lang, draw=draw, is_plain=attempt == 3)
             if len(text) > 160 or len(target) > 200:
@@ -862,8 +865,9 @@ class AlarmTranslateGenerator:
                 digits, digits, f"ALM {digits}", f"ALM{digits}", f"ERR {digits}", f"E{digits}",
                 f"E-{digits}", f"AL.{digits[:2]}", f"SRVO-{digits}", f"F{digits}", f"A{digits}",
                 f"W{digits}", f"SV{digits}", f"EX{digits}", f"0x{digits}A", f"16#{digits}",
-                f"A{digits}.{digits[0]}", f"{rng.choice('ABCDEGHKMP')}{rng.choice('LMRST')}-{digits}",
-                f"ALM-{digits}", f"ERR-{digits}", f"WRN {digits}", f"MSG {digits}", f"AL-{digits}",
+                f"A{digits}.{digits[0]}", f"ALM-{digits}", f"ERR-{digits}", f"WRN {digits}",
+                f"{rng.choice('ABCDEGHKMP')}{rng.choice('LMRST')}-{digits}",
+                f"MSG {digits}", f"AL-{digits}",
             )
         )  # fmt: skip
 
