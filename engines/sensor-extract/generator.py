@@ -129,6 +129,7 @@ class Reading:
     at: int = 0
 
     def answer(self) -> dict[str, Any]:
+        """The entry, keys in schema order."""
         return {
             "sensor": self.sensor, "value": self.value, "unit": self.unit, "time": self.time,
         }  # fmt: skip
@@ -157,6 +158,7 @@ class Report:
 
     @property
     def num_chars(self) -> int:
+        """Length of what is written so far."""
         return sum(map(len, self.parts))
 
 
@@ -178,7 +180,7 @@ class SensorExtractGenerator:
             lang: {u: _weighted(forms) for u, forms in by_unit.items()}
             for lang, by_unit in lexicon["forms"].items()
         }
-        self._heads = lexicon["heads"]
+        self.heads = lexicon["heads"]
         machines = lexicon["machines"]
         self._words = {
             False: {"en": machines["en"], "ja": machines["ja"]},
@@ -191,10 +193,10 @@ class SensorExtractGenerator:
         )
         drawn = terminals()
         drawn |= {"code": _code, "date": _date, "count": _count, "span": _span}
-        self._grammars = {
+        self.grammars = {
             lang: Grammar(clauses["rules"][lang], terminals=drawn) for lang in ("en", "ja")
         }
-        self._around = clauses["around"]
+        self.around = clauses["around"]
         self._clauses: dict[str, dict[str, Any]] = {c["id"]: c for c in clauses["clause"]}
         self._pool = {
             lang: [
@@ -312,7 +314,7 @@ class SensorExtractGenerator:
 
     def _prose(self, rng: Random, report: Report, own: Mapping[str, Any], wanted: int) -> None:
         lang = report.lang
-        around = self._around[lang]
+        around = self.around[lang]
         joiner = rng.choice(around["joiner"])
         is_mixed = rng.random() < 0.06
         times = rng.choices(("none", "head", "any", "tail"), (28, 24, 40, 8))[0]
@@ -392,43 +394,43 @@ class SensorExtractGenerator:
         """Write a template in which {h} may set the time that holds from here on."""
         bound = dict(bound or {})
         if "{h}" in template or "{t}" in template:
-            shown, time = self._time(rng, report)
+            shown, time = self.next_time(rng, report)
             bound |= {"h": shown, "t": shown}
             if "{h}" in template:
                 report.ambient, report.is_stale = time, False
-        report.parts.append(self._grammars[report.lang].expand(template, rng, bound=bound))
+        report.parts.append(self.grammars[report.lang].expand(template, rng, bound=bound))
 
     def _unit_head(self, rng: Random, report: Report) -> None:
         """Say once which unit all values have."""
-        report.common = self._sensor(rng, report, avoids=("ph",))
+        report.common = self.new_sensor(rng, report, avoids=("ph",))
         report.common.is_unit_known = True
         unit = report.common.unit.name
-        template = rng.choice(self._around[report.lang]["units"])
-        bound = {"u": rng.choice(self._heads.get(unit, [unit]))}
+        template = rng.choice(self.around[report.lang]["units"])
+        bound = {"u": rng.choice(self.heads.get(unit, [unit]))}
         self._say(rng, report, template, bound)
         report.parts.append(" " if report.lang == "en" else "")
 
     def _tail(self, rng: Random, report: Report, joiner: str) -> None:
-        shown, time = self._time(rng, report)
-        template = rng.choice(self._around[report.lang]["tail"])
-        text = self._grammars[report.lang].expand(template, rng, bound={"t": shown})
+        shown, time = self.next_time(rng, report)
+        template = rng.choice(self.around[report.lang]["tail"])
+        text = self.grammars[report.lang].expand(template, rng, bound={"t": shown})
         report.parts += (joiner, text)
         for reading in report.readings:
             if reading.time is None:
                 reading.time = time
 
     def _aside(self, rng: Random, report: Report, kind: str) -> None:
-        template = rng.choice(self._around[report.lang][kind])
-        other = self._sensor(rng, report)
-        shown, end = self._time(rng, report)[0], self._time(rng, report)[0]
+        template = rng.choice(self.around[report.lang][kind])
+        other = self.new_sensor(rng, report)
+        shown, end = self.next_time(rng, report)[0], self.next_time(rng, report)[0]
         bound = {
-            "o": other.shown, "w": self._near(rng, other, is_bare=rng.random() < 0.4),
-            "w2": self._near(rng, other, is_bare=False), "d": self._delta(rng, other),
+            "o": other.shown, "w": self.draw_other(rng, other, is_bare=rng.random() < 0.4),
+            "w2": self.draw_other(rng, other, is_bare=False), "d": self.draw_delta(rng, other),
             "e": shown, "e2": end,
         }  # fmt: skip
         if "{o}" in template:
             report.last = None  # "it" would be this one
-        report.parts.append(self._grammars[report.lang].expand(template, rng, bound=bound))
+        report.parts.append(self.grammars[report.lang].expand(template, rng, bound=bound))
 
     # ------------------------------------------------------------ a clause
 
@@ -443,7 +445,7 @@ class SensorExtractGenerator:
         rules = {"is", "bare", "up", "miss", "limit", "asideadj", "who", "work", "thing", "wa",
                  "desu", "ni", "n", "date", "span", "code", "count", "U1"}  # fmt: skip
         bound = {slot: mark for slot, mark in marks.items() if slot not in rules}
-        text = self._grammars[clause["lang"]].expand(template, rng, bound=bound)
+        text = self.grammars[clause["lang"]].expand(template, rng, bound=bound)
         if clause["lang"] == "en":
             if rng.random() < 0.06:
                 text = noise.typo(text, rng)
@@ -502,7 +504,7 @@ class SensorExtractGenerator:
                 if not (slot in is_missing and again.quantity == "ph"):
                     sensors[slot] = again
                     continue
-            sensors[slot] = self._sensor(
+            sensors[slot] = self.new_sensor(
                 rng,
                 report,
                 like=like,
@@ -515,7 +517,7 @@ class SensorExtractGenerator:
 
     def _list(self, rng: Random, report: Report, lines: Sequence[str], wanted: int) -> None:
         line = rng.choice(lines)
-        around = self._around[report.lang]
+        around = self.around[report.lang]
         if rng.random() < 0.5 and "{h}" not in line and "{t}" not in line:
             self._say(rng, report, rng.choice(around["head"]))
             report.parts.append("\n")
@@ -546,7 +548,7 @@ class SensorExtractGenerator:
         lang = report.lang
         times = "head" if "{h}" in prefix else rng.choice(("none", "any"))
         plan = self._plan(rng, self._other(rng, lang, "none", is_first=True), wanted, times, lang)
-        people = [self._grammars[lang].expand("{who}", rng) for _ in range(2)]
+        people = [self.grammars[lang].expand("{who}", rng) for _ in range(2)]
         for i, clause in enumerate(plan):
             if i and (len(report.readings) + len(clause["gives"]) > MAX_READINGS):
                 break
@@ -559,7 +561,7 @@ class SensorExtractGenerator:
             who = {"who": people[i % 2]}
             self._say(rng, report, prefix.replace("(", "\\(").replace(")", "\\)"), who)
             if family == ASKED and rng.random() < 0.7:
-                asked = self._sensor(rng, report)
+                asked = self.new_sensor(rng, report)
                 questions = {
                     "en": ("what about {s}?", "{s}?", "and {s}?", "how is the {s}?", "{s} please"),
                     "ja": ("{s}は?", "{s}はどう?", "{s}お願いします", "{s}いくつ?"),
@@ -585,7 +587,7 @@ class SensorExtractGenerator:
 
     # ------------------------------------------------------------ sensors, values, times
 
-    def _sensor(
+    def new_sensor(
         self,
         rng: Random,
         report: Report,
@@ -621,7 +623,6 @@ class SensorExtractGenerator:
             unit, form = like.unit, like.form
             typical = like.typical * rng.uniform(0.9, 1.1)
         else:
-            *rest, _ = zip(*entry["units"], strict=True)
             drawn = rng.choices(entry["units"], [u[4] for u in entry["units"]])[0]
             unit = Unit(drawn[0], drawn[1], drawn[2], drawn[3])
             same = [s for s in report.sensors if s.unit.name == unit.name]
@@ -653,7 +654,14 @@ class SensorExtractGenerator:
             if rng.random() < 0.72:
                 return tag, tag
             name = self._plain_name(rng, report, entry, lang)
-            shapes = ("{n} {t}", "{n} ({t})", "{t} ({n})", "{t} {n}", "{n} [{t}]", "{n} - {t}")
+            shapes: tuple[str, ...] = (
+                "{n} {t}",
+                "{n} ({t})",
+                "{t} ({n})",
+                "{t} {n}",
+                "{n} [{t}]",
+                "{n} - {t}",
+            )
             if lang == "ja":
                 shapes = ("{n}{t}", "{n}({t})", "{t}({n})", "{t} {n}", "{n} {t}", "{t}の{n}")
             if report.layout == "table":
@@ -748,7 +756,7 @@ class SensorExtractGenerator:
                 base = meter.get(quantity, quantity)
                 return f"{base if machine in self._words[False]['ja'] else machine + base}{number}"
 
-    def _number(self, rng: Random, sensor: Sensor, *, allows_comma: bool = True) -> str:
+    def draw_number(self, rng: Random, sensor: Sensor, *, allows_comma: bool = True) -> str:
         """A value as printed, before its unit."""
         unit = sensor.unit
         value = sensor.typical * rng.uniform(0.9, 1.1)
@@ -768,11 +776,11 @@ class SensorExtractGenerator:
             text = f"{int(text):,}"
         return text
 
-    def _printed(
+    def print_value(
         self, rng: Random, report: Report, sensor: Sensor, *, is_bare: bool
     ) -> tuple[str, int | float]:
         """A value as this report prints it, and what it means."""
-        text = self._number(rng, sensor)
+        text = self.draw_number(rng, sensor)
         number = _meaning(text)
         if text.startswith("-"):
             sign = rng.choice(("-", "-", "-", "−", "minus "))
@@ -793,18 +801,19 @@ class SensorExtractGenerator:
             return f"pH{rng.choice(('', ' '))}{text}", number
         return text + form, number
 
-    def _near(self, rng: Random, sensor: Sensor, *, is_bare: bool) -> str:
+    def draw_other(self, rng: Random, sensor: Sensor, *, is_bare: bool) -> str:
         """A number that is no reading: a limit, a value of yesterday."""
-        text = self._number(rng, sensor)
+        text = self.draw_number(rng, sensor)
         if rng.random() < 0.5 and "." in text:
             text = text.split(".")[0]
         return text if is_bare else text + sensor.form
 
-    def _delta(self, rng: Random, sensor: Sensor) -> str:
+    def draw_delta(self, rng: Random, sensor: Sensor) -> str:
+        """A change of a value, as printed."""
         text = rng.choice((str(rng.randrange(1, 9)), f"{rng.uniform(0.1, 5):.1f}"))
         return text + (sensor.form if rng.random() < 0.5 else "")
 
-    def _time(self, rng: Random, report: Report) -> tuple[str, str]:
+    def next_time(self, rng: Random, report: Report) -> tuple[str, str]:
         """The next time of the report: as written, and as `HH:MM`."""
         report.minute = (report.minute + report.step * rng.choice((1, 1, 1, 2))) % 1440
         if rng.random() < 0.15:
@@ -834,12 +843,11 @@ class SensorExtractGenerator:
                 text = change(text)
                 for reading in readings:
                     reading.sensor = change(reading.sensor)
-        if rng.random() < 0.4 * rate:
-            if report.lang == "ja" or rng.random() < 0.3:
-                if rng.random() < 0.5:
-                    text = noise.full_width(text)
-                else:
-                    text = re.sub(r"[0-9.:]+", lambda found: noise.full_width(found[0]), text)
+        if rng.random() < 0.4 * rate and (report.lang == "ja" or rng.random() < 0.3):
+            if rng.random() < 0.5:
+                text = noise.full_width(text)
+            else:
+                text = re.sub(r"[0-9.:]+", lambda found: noise.full_width(found[0]), text)
         if report.lang == "ja" and rng.random() < 0.2 * rate:
             text = noise.half_width_kana(text)
         if draw.is_noisy and report.layout != "table":
@@ -905,12 +913,12 @@ class _ClauseWriter:
             case "s":
                 return self._name(slot, is_first=is_first)
             case "t" | "h":
-                shown, self._times[slot] = self._generator._time(self._rng, self._report)
+                shown, self._times[slot] = self._generator.next_time(self._rng, self._report)
                 return shown
             case "v" | "x" | "q":
                 sensor = self._sensor_of(slot)
                 is_bare = kind == "x" or not self._prints_unit(sensor)
-                text, number = self._generator._printed(
+                text, number = self._generator.print_value(
                     self._rng, self._report, sensor, is_bare=is_bare
                 )
                 self._values[slot] = number
@@ -921,12 +929,12 @@ class _ClauseWriter:
                 sensor = next(iter(self._sensors.values()))
                 has_unit = self._prints_unit(sensor)
                 if kind == "d":
-                    text = self._generator._delta(self._rng, sensor)
+                    text = self._generator.draw_delta(self._rng, sensor)
                     return text if has_unit else re.sub(r"[^\d.].*$", "", text)
                 is_bare = not has_unit or self._rng.random() < 0.3
                 if not is_bare:
                     self._printed.add(id(sensor))
-                return self._generator._near(self._rng, sensor, is_bare=is_bare)
+                return self._generator.draw_other(self._rng, sensor, is_bare=is_bare)
             case "mach":
                 words = self._report.names[self._report.lang]
                 number = self._rng.randrange(1, 13)
@@ -1033,9 +1041,9 @@ class _Table:
         """Write it."""
         rng = self._rng
         if rng.random() < 0.25:
-            title = rng.choice(self._generator._around[self._report.lang]["opener"])
+            title = rng.choice(self._generator.around[self._report.lang]["opener"])
             self._report.parts += (
-                self._generator._grammars[self._report.lang].expand(title, rng).strip(),
+                self._generator.grammars[self._report.lang].expand(title, rng).strip(),
                 "\n",
             )
         match self._orientation:
@@ -1123,7 +1131,9 @@ class _Table:
                         cells.append(self._unit_text(sensor))
                     case "limit":
                         bare = self._unit_place != "cell"
-                        text = self._generator._near(rng, sensor, is_bare=bare).replace(",", "")
+                        text = self._generator.draw_other(rng, sensor, is_bare=bare).replace(
+                            ",", ""
+                        )
                         cells.append(text)
                     case "status":
                         cells.append(
@@ -1137,7 +1147,7 @@ class _Table:
         like = None
         sensors: list[Sensor] = []
         for _ in range(count):
-            sensor = self._generator._sensor(self._rng, self._report, like=like, avoids=("ph",))
+            sensor = self._generator.new_sensor(self._rng, self._report, like=like, avoids=("ph",))
             if self._kind == "space" and self._separator == " ":
                 self._separator = "  "
             if self._kind == "comma" and (
@@ -1151,7 +1161,7 @@ class _Table:
     def _times(self, count: int) -> list[tuple[str, str]]:
         times = []
         for _ in range(count):
-            shown, time = self._generator._time(self._rng, self._report)
+            shown, time = self._generator.next_time(self._rng, self._report)
             times.append((shown, time))
         return times
 
@@ -1162,7 +1172,7 @@ class _Table:
         return sensor.shown
 
     def _unit_text(self, sensor: Sensor) -> str:
-        forms = self._generator._heads.get(sensor.unit.name, [sensor.unit.name])
+        forms = self._generator.heads.get(sensor.unit.name, [sensor.unit.name])
         return str(self._rng.choice(forms))
 
     def _head(self, sensor: Sensor) -> str:
@@ -1180,7 +1190,7 @@ class _Table:
             unit = sensor.unit.name if has_unit else None
             return self._missing, Reading(sensor.name, None, unit, time)
         has_comma = self._kind == "semicolon" and rng.random() < 0.1
-        text = self._generator._number(rng, sensor, allows_comma=False)
+        text = self._generator.draw_number(rng, sensor, allows_comma=False)
         number = _meaning(text)
         if has_comma:
             text = text.replace(".", ",")
