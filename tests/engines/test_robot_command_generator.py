@@ -1,0 +1,197 @@
+"""What the data of robot-command promises, over many orders of every family."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from random import Random
+
+import jsonschema
+import pytest
+
+from skilld.skills.skill import read_skill
+from skilld.training.example import Draw, Example, Generator, load_generator
+
+ENGINE = Path(__file__).parents[2] / "engines" / "robot-command"
+SKILL = read_skill(ENGINE / "skills" / "robot-command.toml")
+GENERATOR: Generator = load_generator(ENGINE)
+assert SKILL.spans is not None
+SPANS = SKILL.spans
+DRAWS = {
+    "usual": Draw(),
+    "values": Draw(held_values=True),
+    "combination": Draw(held_combination=True),
+    "noisy": Draw(is_noisy=True),
+}
+
+
+def draw(count: int, *, seed: int = 7, wanted: Draw = DRAWS["usual"]) -> list[Example]:
+    rng = Random(seed)
+    families, weights = list(GENERATOR.families), list(GENERATOR.families.values())
+    return [
+        GENERATOR.sample(rng, family=rng.choices(families, weights)[0], draw=wanted)
+        for _ in range(count)
+    ]
+
+
+def numbers_of(text: str) -> list[int | float]:
+    """Speeds in mm/s that a text is marked with."""
+    pieces = SPANS.mark({"text": text}).pieces
+    return [piece.value for piece in pieces if isinstance(piece.value, int | float)]
+
+
+def texts_of(text: str) -> list[str]:
+    pieces = SPANS.mark({"text": text}).pieces
+    return [piece.value for piece in pieces if isinstance(piece.value, str)]
+
+
+@pytest.mark.parametrize("wanted", DRAWS.values(), ids=DRAWS)
+def test_every_answer_can_be_pointed_at_and_comes_back_as_it_was_meant(wanted: Draw) -> None:
+    input_check = jsonschema.Draft202012Validator(SKILL.input_schema)
+    answer_check = jsonschema.Draft202012Validator(SKILL.public_output_schema)
+    for example in draw(1200, wanted=wanted):
+        input_check.validate(dict(example.input))
+        if example.is_abstain:
+            assert example.answer["abstain"] in SKILL.abstain.reasons
+            continue
+        answer_check.validate(dict(example.answer))
+        marked = SPANS.mark(example.input)
+        pointed = marked.point(example.answer, SKILL.output_schema)
+        assert marked.resolve(pointed, SKILL.output_schema) == example.answer
+
+
+def test_a_seed_is_a_data_set() -> None:
+    assert draw(200) == draw(200)
+    assert draw(200) != draw(200, seed=8)
+
+
+def test_every_family_writes_orders_that_differ() -> None:
+    for family in GENERATOR.families:
+        rng = Random(3)
+        texts = {
+            GENERATOR.sample(rng, family=family, draw=DRAWS["usual"]).input["text"]
+            for _ in range(12)
+        }
+        assert len(texts) > 4, family
+
+
+def test_every_action_constraint_and_reason_occurs() -> None:
+    examples = draw(4000)
+    actions = Counter(e.answer["action"] for e in examples if not e.is_abstain)
+    constraints = Counter(c for e in examples if not e.is_abstain for c in e.answer["constraints"])
+    reasons = Counter(e.answer["abstain"] for e in examples if e.is_abstain)
+    properties = SKILL.output_schema["properties"]
+    assert set(actions) == set(properties["action"]["enum"])
+    assert set(constraints) == set(properties["constraints"]["items"]["enum"])
+    assert set(reasons) == set(SKILL.abstain.reasons)
+    assert 0.10 < sum(reasons.values()) / len(examples) < 0.20
+
+
+def test_constraints_stand_once_and_in_the_order_of_the_schema() -> None:
+    order = SKILL.output_schema["properties"]["constraints"]["items"]["enum"]
+    for example in draw(1500):
+        if not example.is_abstain:
+            said = example.answer["constraints"]
+            assert said == [name for name in order if name in said]
+
+
+def test_no_answered_order_is_faster_than_the_limit() -> None:
+    speeds = [
+        example.answer["speed_mm_s"]
+        for example in draw(3000)
+        if not example.is_abstain and example.answer["speed_mm_s"] is not None
+    ]
+    assert len(speeds) > 200
+    assert 0 < min(speeds)
+    assert max(speeds) <= 1500
+
+
+def test_actions_have_what_they_need() -> None:
+    for example in draw(2000):
+        match example.answer:
+            case {"action": "stop" | "pause" | "resume" | "home" | "set_speed"} as answer:
+                assert answer["object"] is None
+                assert answer["target"] is None
+            case {"action": "go_to"} as answer:
+                assert answer["object"] is None
+                assert answer["target"] is not None
+            case {"action": "move_object"} as answer:
+                assert answer["object"] is not None
+                assert answer["target"] is not None
+            case {"action": "open_gripper" | "close_gripper"} as answer:
+                assert answer["target"] is None
+            case {"action": _} as answer:
+                assert answer["object"] is not None
+
+
+def test_held_out_words_occur_only_where_they_are_asked_for() -> None:
+    held = GENERATOR.held_values
+    for example in draw(1500):
+        words = unicodedata.normalize("NFKC", example.input["text"])
+        assert not any(f" {word}" in f" {words}" for word in held if word.isascii()), words
+        assert not any(word in words for word in held if not word.isascii()), words
+    asked = draw(600, wanted=DRAWS["values"])
+    found = [
+        any(word.casefold() in unicodedata.normalize("NFKC", e.input["text"]).casefold() for word in held)
+        for e in asked
+        if not e.is_abstain and e.answer["object"] is not None
+    ]
+    assert sum(found) > 0.8 * len(found)
+
+
+def test_held_out_pairs_occur_only_where_they_are_asked_for() -> None:
+    held = GENERATOR.held_combinations
+    assert not any(example.combination in held for example in draw(1500))
+    asked = draw(600, wanted=DRAWS["combination"])
+    assert sum(example.combination in held for example in asked) > 300
+
+
+def test_one_family_in_seven_is_held_out_and_there_are_more_than_a_hundred() -> None:
+    share = len(GENERATOR.held_families) / len(GENERATOR.families)
+    assert len(GENERATOR.families) > 100
+    assert 0.12 < share < 0.25
+    assert GENERATOR.held_families < set(GENERATOR.families)
+
+
+@pytest.mark.parametrize(
+    ("text", "speed_mm_s"),
+    [
+        ("at 20 cm per second", 200),
+        ("毎秒20センチで", 200),
+        ("秒速50mmで", 50),
+        ("5センチ毎秒で", 50),
+        ("棚へ300mm/sで", 300),
+        ("0.25m/s", 250),
+        ("１，２００ｍｍ／ｓ", 1200),
+        ("6 m/min", 100),
+        ("毎分6メートル", 100),
+        ("10 in/s", 254),
+        ("a hundred mm/s", 100),
+        ("200ミリ/秒", 200),
+    ],
+)
+def test_a_speed_is_read_in_any_unit(text: str, speed_mm_s: float) -> None:
+    assert numbers_of(text) == [speed_mm_s]
+
+
+def test_sizes_counts_and_percentages_are_no_speeds() -> None:
+    assert numbers_of("put the 20 mm bolt in bin 3 at 50 % speed, 5 m away, in 3 s") == []
+    assert numbers_of("10ミリのソケットを3個、2メートル先の棚へ") == []
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("put the red box in bin 4", ["red", "box", "bin", "4"]),
+        ("赤い箱を棚3に置いてください", ["赤", "い", "箱", "棚", "3"]),
+        ("ねじをかごにゆっくり入れて", ["ねじ", "かご"]),
+        ("引き出しの中のはさみを取って", ["引", "し", "はさみ"]),
+        ("ボルトM8を3番の棚へ", ["ボルト", "M8", "3", "棚"]),
+        ("move SKU-1234 to A-12", ["SKU-1234", "A-12"]),
+        ("はんだごてを作業台に", ["はんだごて", "作業台"]),
+        ("左のトレイから右のトレイまで", ["左", "トレイ", "右"]),
+    ],
+)
+def test_names_begin_and_end_where_pieces_do(text: str, names: list[str]) -> None:
+    assert set(names) <= set(texts_of(text))
