@@ -347,10 +347,7 @@ class AlarmTranslateGenerator:
         source = self._grammar.expand(family.template, rng, bound=message.source)
         target = self._grammar.expand(shape.canonical[message.to], rng, bound=message.target)
         source, target = self._decorated(message, shape, source, target)
-        if message.to == "en":
-            target = _sentence_case(target)
-        else:
-            target = _BEHIND_VALUE.sub("", target)
+        target = (_sentence_case if message.to == "en" else _tight_units)(target)
         for attempt in range(4):
             text = self._noisy(rng, source, family.lang, draw=draw, is_plain=attempt == 3)
             if len(text) > 160 or len(target) > 200:
@@ -1160,6 +1157,10 @@ def _singular(word: str) -> str:
 
 def _sentence_case(text: str) -> str:
     return text[:1].upper() + text[1:] if re.match(r"[a-z]{2}", text) else text
+
+
+def _tight_units(text: str) -> str:
+    return _BEHIND_VALUE.sub("", text)
 
 
 def _size(number: str) -> float:
