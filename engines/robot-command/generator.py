@@ -38,7 +38,20 @@ _NO_VERBS = frozenset(
     "home back faster slower jaws claw fingers grip".split()
 )
 # What Japanese says of a thing that it may name again.
-_HANDLED = ("傾け", "こぼさ", "倒さ", "横に", "離さ", "落とさ", "壊さ", "ひっくり", "放さ", "水平", "丁寧", "持ったまま")
+_HANDLED = (
+    "傾け",
+    "こぼさ",
+    "倒さ",
+    "横に",
+    "離さ",
+    "落とさ",
+    "壊さ",
+    "ひっくり",
+    "放さ",
+    "水平",
+    "丁寧",
+    "持ったまま",
+)
 _FRAMES = re.compile("[\uf8f0-\uf8f3]")
 _FRAMED = re.compile("[\uf8f0\uf8f2][^\uf8f1\uf8f3]*[\uf8f1\uf8f3]")
 
@@ -105,8 +118,7 @@ SPEEDY = frozenset("pick place move_object hand_over go_to push pull open close 
 SINGLE = ("inspect", "count", "clean", "open", "close", "press", "push", "pull", "go_to")
 HELD_COMBINATIONS = frozenset(
     "pick+electronics pick+soft place+vessel place+food move_object+tool move_object+sheet "
-    "hand_over+kitchen hand_over+document count+fastener inspect+surface clean+part push+container"
-    .split()
+    "hand_over+kitchen hand_over+document count+fastener inspect+surface clean+part push+container".split()
 )
 _UNITS: dict[str, Sequence[tuple[str, float, int, int, int]]] = {
     # how it is written, mm/s of one, least, most, decimals
@@ -295,7 +307,9 @@ class RobotCommandGenerator:
         if family.reason:
             return Example(family.id, values, {"abstain": family.reason})
         found = [_framed(text, frame) for frame in (OBJECT, TARGET)]
-        if (order.thing is None) != (found[0] is None) or (order.place is None) != (found[1] is None):
+        if (order.thing is None) != (found[0] is None) or (order.place is None) != (
+            found[1] is None
+        ):
             return None
         answer = {
             "action": order.action,
@@ -313,7 +327,9 @@ class RobotCommandGenerator:
             draw.held_combination and family.reason
         ):
             return None
-        return Example(family.id, values, answer, pair if len(CLASSES.get(order.action, ())) > 1 else "")
+        return Example(
+            family.id, values, answer, pair if len(CLASSES.get(order.action, ())) > 1 else ""
+        )
 
 
 class _Scribe:
@@ -354,7 +370,9 @@ class _Scribe:
         thing = place = None
         thing_class = ""
         has_thing = bool(classes) and (
-            action not in ("open_gripper", "close_gripper") or rng.random() < 0.25 or needs == "object"
+            action not in ("open_gripper", "close_gripper")
+            or rng.random() < 0.25
+            or needs == "object"
         )
         if self._wants_pair and not classes:
             return None
@@ -362,9 +380,7 @@ class _Scribe:
             thing_class = rng.choice(classes)
             thing = self.thing(thing_class, is_many=action == "count")
         if action in PLACES and (
-            needs == "target"
-            or fields.get("form")
-            or rng.random() < TARGET_SHARE[action]
+            needs == "target" or fields.get("form") or rng.random() < TARGET_SHARE[action]
         ):
             place = self.place(rng.choice(PLACES[action]))
         if needs == "target" and place is None or needs == "object" and thing is None:
@@ -403,7 +419,9 @@ class _Scribe:
         if self._family.id.endswith(("-dont", "-past-order", "-who-does")) or (
             "-unsafe-" in self._family.id and not needs
         ):
-            pool = {a: w for a, w in pool.items() if a not in ("stop", "pause", "resume", "set_speed")}
+            pool = {
+                a: w for a, w in pool.items() if a not in ("stop", "pause", "resume", "set_speed")
+            }
         if fields.get("tight"):
             pool = {a: w for a, w in pool.items() if a in TARGET_SHARE}
         if self._wants_pair:
@@ -484,7 +502,11 @@ class _Scribe:
             case 3:
                 text = noun + self._label(rng).replace("no. ", "No.").replace("number ", "")
             case 4:
-                text = self._size(rng).replace(" inch", "インチ").replace(" ", "") + rng.choice(("の", "")) + noun
+                text = (
+                    self._size(rng).replace(" inch", "インチ").replace(" ", "")
+                    + rng.choice(("の", ""))
+                    + noun
+                )
             case 5:
                 text = f"{rng.randrange(2, 13)}{rng.choice(('個の', '本の', '枚の', 'つの'))}{noun}"
             case 6:
@@ -514,7 +536,9 @@ class _Scribe:
             return self._place_ja(noun)
         number = self._label(rng)
         must = kind == "position" or self._family.fields.get("numbered")
-        match rng.choices(range(6), (0 if must else 22, 46, 0 if must else 22, 5, 4, 0 if must else 2))[0]:
+        match rng.choices(
+            range(6), (0 if must else 22, 46, 0 if must else 22, 5, 4, 0 if must else 2)
+        )[0]:
             case 1:
                 return Noun(f"{noun} {number}", noun, bare=rng.random() < 0.8, number=number)
             case 2:
@@ -530,7 +554,9 @@ class _Scribe:
                 side = rng.choice(("left side", "right side", "top", "front", "back", "edge", "end", "corner", "middle", "lid"))  # fmt: skip
                 return Noun(f"{side} of the {noun}", noun)
             case 5:
-                part = rng.choice(("slot", "row", "position", "level", "compartment", "drawer", "hole"))
+                part = rng.choice(
+                    ("slot", "row", "position", "level", "compartment", "drawer", "hole")
+                )
                 return Noun(f"{part} {rng.randrange(1, 13)} of {noun} {number}", noun, bare=True)
         return Noun(noun, noun)
 
@@ -559,7 +585,10 @@ class _Scribe:
                 part = rng.choice(("段目", "列目", "番目", "番", "段"))
                 return Noun(f"{noun}{number}の{rng.randrange(1, 8)}{part}", noun)
             case 9:
-                return Noun(f"{rng.choice('一二三四五六七八九')}{rng.choice(('番の', '番目の', '段目の'))}{noun}", noun)
+                return Noun(
+                    f"{rng.choice('一二三四五六七八九')}{rng.choice(('番の', '番目の', '段目の'))}{noun}",
+                    noun,
+                )
         return Noun(noun, noun)
 
     def _label(self, rng: Random) -> str:
@@ -634,7 +663,12 @@ class _Scribe:
             if scale == 1 and len(text) == 4 and rng.random() < 0.3:
                 text = f"{text[0]},{text[1:]}"
             mm_s = number_value(text, scale=scale)
-            if mm_s is None or mm_s <= 0 or (mm_s > SPEED_LIMIT_MM_S) != is_over or mm_s != round(mm_s, 2):
+            if (
+                mm_s is None
+                or mm_s <= 0
+                or (mm_s > SPEED_LIMIT_MM_S) != is_over
+                or mm_s != round(mm_s, 2)
+            ):
                 continue
             return Speed(template.replace("{n}", text), mm_s)
 
@@ -650,7 +684,12 @@ class _Scribe:
         wrong = self._wrong(order)
         if wrong is None:
             return None
-        if self._lang == "ja" and not order.thing and not order.place and fields.get("end") in ("plain_te", "noun"):
+        if (
+            self._lang == "ja"
+            and not order.thing
+            and not order.place
+            and fields.get("end") in ("plain_te", "noun")
+        ):
             return None
         full = self._bind(order, wrong)
         bound |= full
@@ -659,7 +698,9 @@ class _Scribe:
             core_bound = dict(full)
             for slot, name in (("object", "O"), ("target", "T"), ("speed", "s")):
                 if slot in fields and name in full:
-                    core_bound[name] = self._expand(rng.choice(fields[slot]), full | {"R": bound["R"]})
+                    core_bound[name] = self._expand(
+                        rng.choice(fields[slot]), full | {"R": bound["R"]}
+                    )
             if fields.get("it") == "object" and "{O}" in template:
                 core_bound["O"] = full["it"]
             if fields.get("it") == "target" and "{T}" in template:
@@ -698,7 +739,11 @@ class _Scribe:
         if "{cor" not in template and not self._family.reason:
             text = self._dressed(order, full, whole=text)
         if self._lang == "en":
-            text = re.sub(r"\b(in|into|on|onto|at|to|over|next to|beside|behind|in front of|under|inside|near|by|above|below|of|from) \uf8ff", "", text)
+            text = re.sub(
+                r"\b(in|into|on|onto|at|to|over|next to|beside|behind|in front of|under|inside|near|by|above|below|of|from) \uf8ff",
+                "",
+                text,
+            )
         text = text.replace("\uf8ff", "")
         return _tidy(text, self._lang, rng)
 
@@ -724,10 +769,17 @@ class _Scribe:
             return None
         if kind not in ("action",) or place is None:
             person = order.action == "hand_over" and kind != "all" and kind != "two"
-            place_kind = "person" if person else rng.choice(PLACES.get(action, ["storage", "station"]))
+            place_kind = (
+                "person" if person else rng.choice(PLACES.get(action, ["storage", "station"]))
+            )
             head = place.head if place is not None and not person and rng.random() < 0.6 else ""
             place = self.place(place_kind, head="" if place_kind == "person" else head)
-        if order.thing is not None and thing is not None and not same and thing.text == order.thing.text:
+        if (
+            order.thing is not None
+            and thing is not None
+            and not same
+            and thing.text == order.thing.text
+        ):
             return None
         if order.place is not None and kind != "action" and place.text == order.place.text:
             return None
@@ -735,7 +787,9 @@ class _Scribe:
         if order.speed is not None and speed.mm_s == order.speed.mm_s:
             return None
         if action == "set_speed" and kind in ("action", "all"):
-            return replace(order, action=action, thing=None, place=None, speed=speed, constraints=())
+            return replace(
+                order, action=action, thing=None, place=None, speed=speed, constraints=()
+            )
         if action not in CLASSES:
             thing = None if kind in ("action", "all", "two") else thing
         if kind in ("action", "all", "two") and action not in PLACES:
@@ -801,7 +855,14 @@ class _Scribe:
         }  # fmt: skip
         return self._rng.choice(words[self._lang][order.action].split("|"))
 
-    def _dressed(self, order: Order, bound: Mapping[str, str], *, only_after: bool = False, whole: str | None = None) -> str:
+    def _dressed(
+        self,
+        order: Order,
+        bound: Mapping[str, str],
+        *,
+        only_after: bool = False,
+        whole: str | None = None,
+    ) -> str:
         """The order with its speed and constraints, as parts of it or as sentences around it."""
         rng = self._rng
         inside: list[str] = []
@@ -824,10 +885,19 @@ class _Scribe:
                 if order.thing is not None and bound.get("O", "").find(OBJECT[0]) >= 0:
                     named = self._naming(order.thing, said_as, bound, is_before=is_before)
                 if self._lang == "ja" and order.thing is not None and said_as.startswith(_HANDLED):
-                    if not is_inside and order.thing.head in order.thing.text and rng.random() < 0.25:
+                    if (
+                        not is_inside
+                        and order.thing.head in order.thing.text
+                        and rng.random() < 0.25
+                    ):
                         said_as = order.thing.head + rng.choice(("を", "は")) + said_as
                 phrase = self._said(said_as, named)
-                if order.thing is not None or not re.search(r"\b([iI]t|them|[Tt]hey|[Ii]t's)\b", phrase) or "it is" in phrase or "it's" in phrase:
+                if (
+                    order.thing is not None
+                    or not re.search(r"\b([iI]t|them|[Tt]hey|[Ii]t's)\b", phrase)
+                    or "it is" in phrase
+                    or "it's" in phrase
+                ):
                     break
             if OBJECT[0] in phrase:
                 bound = {**bound, "O": bound["it"]}
@@ -845,13 +915,20 @@ class _Scribe:
                 text = f"{_lower(phrase) if lowers else phrase}{rng.choice(('. ', '. ', ', ', '! ', ': ', ' - '))}{text}"
             for phrase in after:
                 joint = rng.choice((". ", ". ", ", ", "; ", "! ", " - ", " and "))
-                if joint == " and " and not re.match(r"(Don't|Do not|Keep|Be |Hurry|Go|Tell|Let|Report|Check|Make|Wait|Take|Hold|Verify|Watch|Avoid|Stay)", phrase):
+                if joint == " and " and not re.match(
+                    r"(Don't|Do not|Keep|Be |Hurry|Go|Tell|Let|Report|Check|Make|Wait|Take|Hold|Verify|Watch|Avoid|Stay)",
+                    phrase,
+                ):
                     joint = ", "
                 text += joint + (phrase if joint[0] in ".!" and not lowers else _lower(phrase))
             return text
         if whole is not None and parts and parts[-1][1]["adv"] and rng.random() < 0.5:
             (after or before).pop()
-            core = self._said(rng.choice(parts[-1][1]["adv"]), bound) + rng.choice(("、", "", " ")) + core
+            core = (
+                self._said(rng.choice(parts[-1][1]["adv"]), bound)
+                + rng.choice(("、", "", " "))
+                + core
+            )
         joint = rng.choice(("。", "。", "、", " "))
         return joint.join((*before, core, *after))
 
@@ -862,7 +939,9 @@ class _Scribe:
         rng = self._rng
         if self._lang == "ja" or "{it}" not in template or rng.random() > 0.35:
             return bound
-        is_only = is_before and "{coring" not in self._template and not self._family.fields.get("it")
+        is_only = (
+            is_before and "{coring" not in self._template and not self._family.fields.get("it")
+        )
         if is_only and rng.random() < 0.6:
             return {**bound, "it": bound["O"]}
         return {**bound, "it": "the " + (_plural(thing.head) if thing.plural else thing.head)}
@@ -872,7 +951,11 @@ class _Scribe:
         extra: dict[str, str] = {}
         if "{N}" in template:
             kind = rng.choice(THINGS)
-            extra["N"] = self._printed(self.thing(kind)) if rng.random() < 0.6 else self._printed(self.place("station"))
+            extra["N"] = (
+                self._printed(self.thing(kind))
+                if rng.random() < 0.6
+                else self._printed(self.place("station"))
+            )
             if self._lang == "en" and not extra["N"].startswith(("the ", "that ")):
                 extra["N"] = "the " + rng.choice(self._of._things["en", kind, self._held])
             if self._noun_lang != self._lang:
@@ -902,7 +985,9 @@ class _Scribe:
         core = self._expand(template, {**extra, **bound})
         for phrase in inside:
             joint = rng.choice((" ", " ", " ", ", "))
-            can_lead = "ing}" not in self._template and not phrase.startswith(("and", "then", "but", "(", "before"))
+            can_lead = "ing}" not in self._template and not phrase.startswith(
+                ("and", "then", "but", "(", "before")
+            )
             if can_lead and rng.random() < 0.22 and "core2" not in self._family.text[0]:
                 core = phrase + rng.choice((" ", ", ", ": ")) + core
             else:
@@ -914,7 +999,10 @@ class _Scribe:
         verbs = self._phrases["verbs"]
         fields = self._family.fields
         parts: list[str] = []
-        thing, place = bound.get("O") if order.thing else None, bound.get("T") if order.place else None
+        thing, place = (
+            bound.get("O") if order.thing else None,
+            bound.get("T") if order.place else None,
+        )
         name = action
         as_object = "" if thing is None else thing + ("を" if rng.random() < 0.93 else "")
         if thing is not None and thing in ("それを", "これを", ""):
@@ -923,14 +1011,22 @@ class _Scribe:
             as_object += "、" if rng.random() < 0.5 else "を"
         whole = self._phrases["whole"]
         if action in ("stop", "pause", "resume", "home"):
-            return "".join((*(p + rng.choice(("、", "")) for p in inside), self._expand(rng.choice(whole[action]))))
+            return "".join(
+                (
+                    *(p + rng.choice(("、", "")) for p in inside),
+                    self._expand(rng.choice(whole[action])),
+                )
+            )
         if action == "set_speed":
             if order.speed is None:
                 name = f"set_speed_{order.constraints[0] if order.constraints else 'slow'}"
                 return self._expand(rng.choice(whole[name]))
             if rng.random() < 0.5:
                 return self._expand(rng.choice(whole["set_speed"]), bound)
-            parts = [rng.choice(("速度を", "スピードを", "速さを", "移動速度を", "送り速度を")), bound["s"] + rng.choice(("に", "に", "まで"))]
+            parts = [
+                rng.choice(("速度を", "スピードを", "速さを", "移動速度を", "送り速度を")),
+                bound["s"] + rng.choice(("に", "に", "まで")),
+            ]
         elif action in ("open_gripper", "close_gripper"):
             if thing is None:
                 if rng.random() < 0.4:
@@ -941,14 +1037,31 @@ class _Scribe:
             elif action == "open_gripper":
                 parts, name = [as_object], "release"
             else:
-                parts = [self._expand("{hand}で") if rng.random() < 0.0 else self._expand("{hand}を閉じて")]
-                return "".join((*inside, as_object.removesuffix("、").removesuffix("を") + "に", *parts, rng.choice(("ください", "", "くれ", "ね"))))
+                parts = [
+                    self._expand("{hand}で")
+                    if rng.random() < 0.0
+                    else self._expand("{hand}を閉じて")
+                ]
+                return "".join(
+                    (
+                        *inside,
+                        as_object.removesuffix("、").removesuffix("を") + "に",
+                        *parts,
+                        rng.choice(("ください", "", "くれ", "ね")),
+                    )
+                )
         elif action == "go_to":
             prep = self._expand("{prep_to}")
             parts = [f"{place}{prep}"]
             if rng.random() < 0.12:
                 parts = ["アームを", f"{place}{prep}"]
-                verb = rng.choice(("動かして|動かせ|動かす|動かし", "移動させて|移動させろ|移動させる|移動させ", "持っていって|持っていけ|持っていく|持っていき"))
+                verb = rng.choice(
+                    (
+                        "動かして|動かせ|動かす|動かし",
+                        "移動させて|移動させろ|移動させる|移動させ",
+                        "持っていって|持っていけ|持っていく|持っていき",
+                    )
+                )
                 return self._joined(parts, inside, self._conjugated(verb))
             name += "_T"
         else:
@@ -958,37 +1071,77 @@ class _Scribe:
             match action:
                 case "pick" if place is not None:
                     if rng.random() < 0.12:
-                        parts = [f"{place}(に)行って".replace("(に)", rng.choice(("に", "へ", "まで"))) + rng.choice(("、", "")) + as_object]
+                        parts = [
+                            f"{place}(に)行って".replace("(に)", rng.choice(("に", "へ", "まで")))
+                            + rng.choice(("、", ""))
+                            + as_object
+                        ]
                     else:
                         parts = [f"{place}{self._expand('{prep_from}')}{as_object}"]
                 case "place" | "move_object" | "push" | "pull" if place is not None:
                     prep = self._expand("{prep_put}" if action == "place" else "{prep_to}")
                     parts = [as_object, f"{place}{prep}"]
                     if action in ("push", "pull"):
-                        parts = [as_object, place + rng.choice(("へ", "まで", "に", "の方へ", "の方に", "の前まで"))]
+                        parts = [
+                            as_object,
+                            place
+                            + rng.choice(("へ", "まで", "に", "の方へ", "の方に", "の前まで")),
+                        ]
                     if action == "move_object" and rng.random() < 0.22:
                         source = self._printed(self.place(rng.choice(("storage", "station"))))
-                        parts[0] = source + rng.choice(("から", "の", "にある", "の上の")) + as_object
+                        parts[0] = (
+                            source + rng.choice(("から", "の", "にある", "の上の")) + as_object
+                        )
                     if action == "move_object" and rng.random() < 0.18:
-                        taken = rng.choice(("取って", "掴んで", "持って", "持ち上げて", "拾って", "取り出して", "ピックして"))
-                        parts = [f"{parts[0]}{taken}{rng.choice(('、', ''))}{place}{self._expand('{prep_put}')}"]
+                        taken = rng.choice(
+                            (
+                                "取って",
+                                "掴んで",
+                                "持って",
+                                "持ち上げて",
+                                "拾って",
+                                "取り出して",
+                                "ピックして",
+                            )
+                        )
+                        parts = [
+                            f"{parts[0]}{taken}{rng.choice(('、', ''))}{place}{self._expand('{prep_put}')}"
+                        ]
                         name = "place_T"
                     elif rng.random() < 0.35:
                         parts.reverse()
                 case "hand_over" if place is not None:
-                    parts = [as_object, f"{place}(に)".replace("(に)", rng.choice(("に", "に", "へ", "のところへ")))]
+                    parts = [
+                        as_object,
+                        f"{place}(に)".replace(
+                            "(に)", rng.choice(("に", "に", "へ", "のところへ"))
+                        ),
+                    ]
                     if rng.random() < 0.5:
                         parts.reverse()
                 case "hand_over":
                     parts = [as_object]
                     if rng.random() < 0.35:
-                        parts.insert(rng.randrange(2), rng.choice(("私に", "こっちに", "ここに", "俺に", "こちらへ", "手元に", "僕に")))
+                        parts.insert(
+                            rng.randrange(2),
+                            rng.choice(
+                                ("私に", "こっちに", "ここに", "俺に", "こちらへ", "手元に", "僕に")
+                            ),
+                        )
                         if rng.random() < 0.2:
                             source = self._printed(self.place("storage"))
-                            parts[-1] = parts[-1] if "を" not in parts[-1] else source + rng.choice(("から", "の")) + parts[-1]
-                case "press" | "open" | "close" | "inspect" | "count" | "clean" if place is not None:
+                            parts[-1] = (
+                                parts[-1]
+                                if "を" not in parts[-1]
+                                else source + rng.choice(("から", "の")) + parts[-1]
+                            )
+                case "press" | "open" | "close" | "inspect" | "count" | "clean" if (
+                    place is not None
+                ):
                     if rng.random() < 0.1:
-                        parts = [place + rng.choice(("に行って", "へ行って", "まで行って、")) + as_object]
+                        parts = [
+                            place + rng.choice(("に行って", "へ行って", "まで行って、")) + as_object
+                        ]
                     else:
                         parts = [f"{place}{self._expand('{prep_at}')}{as_object}"]
                 case _:
@@ -999,7 +1152,9 @@ class _Scribe:
             verb = rng.choice(nouns) if nouns else verb
         count = ""
         if order.thing is not None and as_object.endswith("を") and rng.random() < 0.06:
-            count = rng.choice(("全部", "{n}個", "{n}本", "{n}枚", "二つ", "一つ", "{n}つ", "すべて")).replace("{n}", str(rng.randrange(2, 9)))
+            count = rng.choice(
+                ("全部", "{n}個", "{n}本", "{n}枚", "二つ", "一つ", "{n}つ", "すべて")
+            ).replace("{n}", str(rng.randrange(2, 9)))
             if count and not parts[-1].endswith("を"):
                 count = ""
         return self._joined(parts, inside, count + self._conjugated(verb))
@@ -1018,10 +1173,18 @@ class _Scribe:
 
     def _conjugated(self, verb: str) -> str:
         rng = self._rng
-        end = self._family.fields.get("end") or rng.choices(("te", "imp", "dict", "noun"), (76, 8, 9, 7))[0]
+        end = (
+            self._family.fields.get("end")
+            or rng.choices(("te", "imp", "dict", "noun"), (76, 8, 9, 7))[0]
+        )
         if verb.endswith("*"):
             stem = verb[:-1]
-            forms = [f"{stem}して", f"{stem}{rng.choice(('しろ', 'せよ'))}", f"{stem}する", f"{stem}し"]
+            forms = [
+                f"{stem}して",
+                f"{stem}{rng.choice(('しろ', 'せよ'))}",
+                f"{stem}する",
+                f"{stem}し",
+            ]
             if end == "noun":
                 return stem + self._expand("{end_noun}")
         else:
@@ -1102,7 +1265,10 @@ def _gerund(clause: str) -> str:
     verb = found[0].lower()
     if verb.endswith("e") and not verb.endswith(("ee", "oe")):
         made = verb[:-1] + "ing"
-    elif re.fullmatch(r"(?:put|set|get|cut|drop|grab|grip|let|stop|shut|run|slot|drag|tug|hit|tap|mop|scan|step|nod|plan)", verb):
+    elif re.fullmatch(
+        r"(?:put|set|get|cut|drop|grab|grip|let|stop|shut|run|slot|drag|tug|hit|tap|mop|scan|step|nod|plan)",
+        verb,
+    ):
         made = verb + verb[-1] + "ing"
     else:
         made = verb + "ing"
@@ -1135,7 +1301,9 @@ def _noisy(text: str, rng: Random, family: Family, draw: Draw) -> str:
         text = text.upper()
     if fields.get("bare"):
         marks = "[,.!?;:]" if family.lang == "en" else "[、。！？]"
-        text = re.sub(marks + r"(?!\d)", " " if family.lang == "ja" and rng.random() < 0.5 else "", text)
+        text = re.sub(
+            marks + r"(?!\d)", " " if family.lang == "ja" and rng.random() < 0.5 else "", text
+        )
         text = text.lower() if family.lang == "en" else text
     share = 1.0 if draw.is_noisy else 0.22
     if rng.random() > share:

@@ -133,7 +133,10 @@ def test_held_out_words_occur_only_where_they_are_asked_for() -> None:
         assert not any(word in words for word in held if not word.isascii()), words
     asked = draw(600, wanted=DRAWS["values"])
     found = [
-        any(word.casefold() in unicodedata.normalize("NFKC", e.input["text"]).casefold() for word in held)
+        any(
+            word.casefold() in unicodedata.normalize("NFKC", e.input["text"]).casefold()
+            for word in held
+        )
         for e in asked
         if not e.is_abstain and e.answer["object"] is not None
     ]
