@@ -57,6 +57,7 @@ from skilld.skills.span_marks import (
     mark_range,
 )
 from skilld.skills.tool_calls import TOOL_KINDS, ToolSet, call_schema, is_call
+from skilld.skills.units import Unit, converted, unit_behind
 
 _NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
     r'[^\d"\\\x00-\x1f\x7f\u00b2\u00b3\u00b9\u2070-\u209f\u2460-\u24ff\ue000-\uf8ff]'
@@ -267,7 +268,7 @@ class MarkedInput:
             return self._tools.point(
                 value,
                 write_text=lambda phrase: self._write(phrase, self._any_phrase),
-                write_number=lambda number: self._write(number, self._any_piece),
+                write_number=self._write_number,
             )
         allowed = self._allowed(schema)
         if "x-span-text" in schema:
@@ -340,11 +341,23 @@ class MarkedInput:
     def _any_phrase(self) -> dict[str, Json]:
         return {**self._any_piece, "x-phrase": True}
 
-    def _read_number(self, mark: str) -> int | float:
-        value = self._read(mark, self._any_piece)
-        if not isinstance(value, int | float):
-            raise SpanError(f"{value!r} is no number")
-        return value
+    def _read_number(self, mark: str, unit: Unit | None) -> int | float:
+        found = [piece for piece in self.pieces if piece.mark == mark and _is_number(piece.value)]
+        if not found:
+            raise SpanError(f"mark {mark!r} is no number of the input")
+        # "20 min ... 20 s" share a mark: the one whose unit is wanted, else one that converts.
+        best = min(found, key=lambda piece: _unlike(self._unit(piece), unit))
+        return converted(best.value, said=self._unit(best), wanted=unit)
+
+    def _write_number(self, value: int | float, unit: Unit | None) -> str:
+        for mark in dict.fromkeys(piece.mark for piece in self.pieces if _is_number(piece.value)):
+            number = self._read_number(mark, unit)
+            if number == value and type(number) is type(value):
+                return mark
+        raise SpanError(f"{value!r} is no number of the input")
+
+    def _unit(self, piece: Piece) -> Unit | None:
+        return unit_behind(self.texts[piece.field][piece.end : piece.end + 16])
 
 
 def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[str, Json]:
@@ -457,3 +470,14 @@ def _clean(name: str, value: Json) -> str:
             f"$.{name} {problem}: write it out", violations=[(f"$.{name}", problem)]
         )
     return MARKS.sub("\ufffd", clean)
+
+
+def _is_number(value: Json) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _unlike(said: Unit | None, wanted: Unit | None) -> int:
+    """0 the same unit, 1 another of the same kind, 2 none or of another kind."""
+    if said is None or wanted is None or said.quantity != wanted.quantity:
+        return 2
+    return int(said != wanted)

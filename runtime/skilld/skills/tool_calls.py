@@ -26,6 +26,7 @@ from jsonschema import Draft202012Validator
 
 from skilld.core.errors import InvalidRequestError
 from skilld.skills.span_marks import MARKS, MARKS_PER_KIND, SpanError, mark_at, mark_range
+from skilld.skills.units import Unit, unit_named
 
 Json = Any  # a parsed JSON value
 
@@ -61,6 +62,7 @@ class Argument:
         is_required: a call without it is refused.
         choices: mark to enum value, in the order of the schema.
         hint: words of its description that its name does not say.
+        unit: that its number is wanted in, where name or description say so.
     """
 
     name: str
@@ -69,6 +71,7 @@ class Argument:
     is_required: bool
     choices: Mapping[str, Json]
     hint: str
+    unit: Unit | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +140,14 @@ class ToolSet:
         call: Json,
         *,
         read_text: Callable[[str], str],
-        read_number: Callable[[str], int | float],
+        read_number: Callable[[str, Unit | None], int | float],
     ) -> dict[str, Json]:
         """A call as the model wrote it, as `{"name", "arguments"}` with values of the right type.
 
         Args:
             call: marks; see the module docstring.
             read_text: the phrase that one or two marks of the request stand for.
-            read_number: the number that a mark of the request stands for.
+            read_number: the number that a mark of the request stands for, in this unit.
 
         Raises:
             SpanError: marks that mean nothing here, an argument of another tool, given twice or
@@ -182,14 +185,14 @@ class ToolSet:
         call: Json,
         *,
         write_text: Callable[[str], str],
-        write_number: Callable[[int | float], str],
+        write_number: Callable[[int | float, Unit | None], str],
     ) -> str:
         """The other way: a call as the model must write it.
 
         Args:
             call: `{"name", "arguments"}`.
             write_text: marks of a phrase of the request.
-            write_number: mark of a number of the request.
+            write_number: mark of a number of the request, given in this unit.
 
         Raises:
             SpanError: no such tool, argument or enum word, or a value that is nowhere in the
@@ -215,7 +218,7 @@ class ToolSet:
             elif argument.type == "string":
                 parts.append(write_text(value))
             else:
-                parts.append(write_number(value))
+                parts.append(write_number(value, argument.unit))
         if values:
             raise SpanError(f"{tool.name!r} has no argument {next(iter(values))!r}")
         return "".join(parts)
@@ -226,7 +229,7 @@ class ToolSet:
         argument: Argument,
         written: str,
         read_text: Callable[[str], str],
-        read_number: Callable[[str], int | float],
+        read_number: Callable[[str, Unit | None], int | float],
     ) -> Json:
         if written in argument.choices:
             return argument.choices[written]
@@ -235,7 +238,7 @@ class ToolSet:
         if argument.type == "string" and written:
             return read_text(written)
         if argument.type in ("integer", "number") and len(written) == 1:
-            return read_number(written)
+            return read_number(written, argument.unit)
         raise SpanError(
             f"{written!r} is no {argument.type} value for {argument.name!r} of {tool.name!r}"
         )
@@ -303,10 +306,10 @@ class ToolSet:
             raise _refusal(path, f"the tools have more than {MARKS_PER_KIND} arguments together")
         mark = mark_at(self._first_kind + 1, self._start + self._num_arguments)
         self._num_arguments += 1
-        hint = _keywords(
-            str(schema.get("description", "")), known=_words(name), limit=_MAX_HINT_WORDS
-        )
-        return Argument(name, mark, "enum" if choices else kind, is_required, choices, hint)
+        words, description = _words(name), str(schema.get("description", ""))
+        hint = _keywords(description, known=words, limit=_MAX_HINT_WORDS)
+        unit = unit_named(words) or unit_named(_plain_words(description))
+        return Argument(name, mark, "enum" if choices else kind, is_required, choices, hint, unit)
 
     def _choice_mark(self, value: Json, path: str) -> str:
         """Equal enum words share a mark, whichever arguments they belong to."""
@@ -360,15 +363,20 @@ def _spoken(name: str) -> str:
     return " ".join(_words(name)) or MARKS.sub("\ufffd", name)
 
 
-def _words(text: str) -> list[str]:
+def _words(name: str) -> list[str]:
+    return _plain_words(_CAMEL.sub(" ", name))
+
+
+def _plain_words(text: str) -> list[str]:
+    """Words of a text as they stand there: `kW` is one."""
     clean = MARKS.sub("\ufffd", unicodedata.normalize("NFKC", text))
-    return [word.lower() for word in _WORD.findall(_CAMEL.sub(" ", clean))]
+    return [word.lower() for word in _WORD.findall(clean)]
 
 
 def _keywords(text: str, *, known: list[str], limit: int) -> str:
     """The words of a description that say something new, the first `limit` of them."""
     kept: list[str] = []
-    for word in _words(text):
+    for word in _plain_words(text):
         if word not in _DULL and word not in kept and not _is_known(word, known):
             kept.append(word)
     return " ".join(kept[:limit])
