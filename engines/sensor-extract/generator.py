@@ -46,9 +46,17 @@ TABLES: Mapping[str, tuple[str, ...]] = {
     "rows": ("pipe", "edged", "tab", "comma", "semicolon", "space"),
     "limits": ("pipe", "edged", "tab", "comma", "semicolon"),
     "one-row": ("pipe", "tab", "comma", "space"),
+    "machines": ("pipe", "edged", "tab", "comma", "space"),
 }
 HELD_TABLES = frozenset(
-    {"times-down-semicolon", "times-across-tab", "rows-edged", "limits-comma", "one-row-tab"}
+    {
+        "times-down-semicolon",
+        "times-across-tab",
+        "rows-edged",
+        "limits-comma",
+        "one-row-tab",
+        "machines-edged",
+    }
 )
 SEPARATORS = {
     "pipe": (" | ", " | ", "|"), "edged": (" | ",), "tab": ("\t",), "comma": (",", ", ", ","),
@@ -82,7 +90,7 @@ HELD_CHATS = frozenset({"chat-angle"})
 ASKED = "chat-asked"
 MISSING_CELLS = ("---", "-", "N/A", "n/a", "--", "欠測", "×", "x", "", "not read", "ERR", "読めず",
                  "—", "*", "n.r.", "未測定", "?", "no signal")  # fmt: skip
-_CODE = re.compile(r"^[A-Z]+")
+_SAYS_UNIT = re.compile(r"\b(?:pH|rpm|amps|volts)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +124,7 @@ class Sensor:
     typical: float
     last: Any = None  # number of its last reading
     is_unit_known: bool = False
+    names_unit: bool = False  # "pH", "RPM", "motor amps"
 
 
 @dataclass(slots=True)
@@ -617,8 +626,11 @@ class SensorExtractGenerator:
         for _ in range(40):
             name, shown = self._name(rng, report, entry, is_apart=is_apart)
             folded = name.casefold()
-            if all(folded != s.name.casefold() for s in report.sensors):
+            twins = [s for s in report.sensors if s.name.casefold() == folded]
+            if not twins or (is_apart and twins[0].quantity == quantity):
                 break
+        if twins and like is None:
+            like = twins[0]
         if like is not None:
             unit, form = like.unit, like.form
             typical = like.typical * rng.uniform(0.9, 1.1)
@@ -630,10 +642,16 @@ class SensorExtractGenerator:
             # Most values lie low in a wide range.
             skew = 1.0 if unit.low < 0 else rng.choice((1.0, 2.0, 3.0))
             typical = unit.low + (unit.high - unit.low) * rng.random() ** skew
-        if unit.name == "pH" and name.endswith("pH"):
+        if _SAYS_UNIT.search(name) and (unit.name == "pH" or rng.random() < 0.6):
             form = ""
         sensor = Sensor(quantity, unit, form, name, shown, typical)
-        sensor.is_unit_known = report.common is not None
+        sensor.names_unit = _SAYS_UNIT.search(name) is not None
+        twin = next((s for s in report.sensors if s.name.casefold() == folded), None)
+        sensor.is_unit_known = (
+            report.common is not None
+            or sensor.names_unit
+            or (twin is not None and twin.is_unit_known and twin.unit.name == unit.name)
+        )
         if len(report.sensors) < 24:
             report.sensors.append(sensor)
         return sensor
@@ -694,7 +712,7 @@ class SensorExtractGenerator:
         )  # fmt: skip
         if entry["id"] == "ph":
             return f"{rng.choice((stem, numbered, machine))} pH" if rng.random() < 0.9 else "pH"
-        shape = rng.choices(range(9), (22, 18, 16, 9 * (not is_held), 9, 8, 6, 5, 5))[0]
+        shape = rng.choices(range(10), (22, 18, 16, 9 * (not is_held), 9, 8, 6, 5, 5, 5))[0]
         match shape:
             case 0:
                 name = f"{stem} {quantity}"
@@ -714,6 +732,8 @@ class SensorExtractGenerator:
                 name = f"{quantity} {rng.choice(('of', 'on', 'at', 'in'))} {numbered}"
                 if rng.random() < 0.4:
                     name = f"{quantity} of the {machine}"
+            case 8:
+                name = stem
             case _:
                 name = f"{numbered} {stem} {quantity}"
         words = name.split(" ")
@@ -736,7 +756,7 @@ class SensorExtractGenerator:
             + (f"No.{number}{machine}",) * 2
             + (f"{machine}{number}", f"{machine}{letter}", f"第{number}{machine}")
         )
-        match rng.choices(range(8), (20, 18, 18, 10 * (len(stem) > 0), 9, 8, 9, 6))[0]:
+        match rng.choices(range(9), (20, 18, 18, 10, 9, 8, 9, 5, 6))[0]:
             case 0:
                 return f"{stem}{'の' if is_named else ''}{quantity}"
             case 1:
@@ -751,6 +771,8 @@ class SensorExtractGenerator:
                 return f"{numbered}の{machine}{quantity}"
             case 6:
                 return numbered
+            case 7:
+                return stem
             case _:
                 meter = {"温度": "温度計", "圧力": "圧力計", "流量": "流量計", "電流": "電流計"}
                 base = meter.get(quantity, quantity)
@@ -914,6 +936,9 @@ class _ClauseWriter:
                 return self._name(slot, is_first=is_first)
             case "t" | "h":
                 shown, self._times[slot] = self._generator.next_time(self._rng, self._report)
+                before = "".join(self._report.parts[-2:])
+                if is_first and re.fullmatch(r"\d{4} ?h.*", shown) and before[-1:] in ("", "\n"):
+                    return shown[:4]  # at the head of a line it needs no "h"
                 return shown
             case "v" | "x" | "q":
                 sensor = self._sensor_of(slot)
@@ -974,7 +999,8 @@ class _ClauseWriter:
                 value, at = sensor.last, end
             elif value_slot != "-":
                 value = sensor.last = self._values[value_slot]
-            if value_slot != "-" and sensor.is_unit_known:
+            says_unit = sensor.names_unit or report.common is not None
+            if says_unit or (value_slot != "-" and sensor.is_unit_known):
                 unit = sensor.unit.name
             name = self._names[sensor_slot]
             report.readings.append(Reading(name, value, unit, time, at))
@@ -1053,6 +1079,8 @@ class _Table:
                 self._grid(is_times_down=False)
             case "one-row":
                 self._one_row()
+            case "machines":
+                self._machines()
             case _:
                 self._rows(has_limits=self._orientation == "limits")
 
@@ -1088,6 +1116,32 @@ class _Table:
             self._report.parts += (shown, rng.choice((":", "", " readings")), "\n")
         self._row([self._head(s) for s in sensors], is_head=True)
         self._row([self._cell(s, time) for s in sensors])
+
+    def _machines(self) -> None:
+        """Machines down, quantities across: the quantity is the sensor."""
+        rng = self._rng
+        num_machines, num_sensors = rng.choice(((2, 2), (2, 2), (3, 2), (2, 3), (4, 2), (2, 1)))
+        first: list[Sensor] = []
+        while len(first) < num_sensors:
+            sensor = self._generator.new_sensor(rng, self._report, avoids=("ph",), is_apart=True)
+            if all(sensor.name.casefold() != s.name.casefold() for s in first):
+                first.append(sensor)
+        time = None
+        if rng.random() < 0.4:
+            shown, time = self._times(1)[0]
+            self._report.parts += (shown, rng.choice((":", "", " round")), "\n")
+        words = self._report.names[self._report.lang]
+        machine = rng.choice(words)
+        corner = self._word(("machine", "", "Machine", "unit"), ("機械", "", "設備", "号機"))
+        self._row([corner, *(self._head(s) for s in first)], is_head=True)
+        space = " " if self._report.lang == "en" else ""
+        for i in range(num_machines):
+            name = rng.choice((f"{machine}{space}{i + 1}", f"{machine}{space}{i + 1}"))
+            if rng.random() < 0.3:
+                name = rng.choice(words)
+            if self._kind == "comma" and name[-1].isdigit():
+                self._separator = ", "
+            self._row([name, *(self._cell(s, time) for s in first)])
 
     def _rows(self, *, has_limits: bool) -> None:
         """One line for each reading."""
