@@ -25,11 +25,13 @@ _CHINESE = re.compile(
 _FOREIGN = re.compile(r"[\u0400-\u04ff\uac00-\ud7a3äöüßñáéíóúàèçğşąęłżźćã¿¡ÄÖÜÁÉÍÓÚÀÈÇ]")
 _NUMBER = r"[-+]?\d[\d.,]*"
 _PREFIX = re.compile(r"^\W*([A-Z]{1,5}[-. ]?\d[\w.-]*|\d{2,4})\W*[:\])>】]\W*")
+_CLOCK = re.compile(r"(?:\bat )?(?<!\d)(\d{1,2}:\d{2}(?::\d{2})?)(?!\d)[に、:]?")
+_BRACKETS = re.compile(r"[\[\](){}<>*「」]")
 _UNIT_JA = {"s": "秒", "sec": "秒", "min": "分", "h": "時間", "pcs": "個", "seconds": "秒"}
 _UNIT_EN = {"秒": "s", "分": "min", "時間": "h", "℃": "°C", "度": "°C"}
 _FILLERS = re.compile(
-    r"\b(the|a|an|please|pls|is|are|has|been|was|there|detected|occurred|reported|no\.|number)\b"
-    r"|(?<=\s)#",
+    r"\b(the|a|an|please|pls|is|are|has|been|was|there|detected|occurred|reported|you|must)\b"
+    r"|\b(no\.?|number)\s*(?=\d)|#|!",
     re.IGNORECASE,
 )
 _FILLERS_JA = re.compile(
@@ -66,7 +68,10 @@ def _line(text: str) -> Mapping[str, Any]:
         if _CHINESE.search(text):
             return {"abstain": "wrong_language"}
         is_japanese = True
-    head = ""
+    head = clock = ""
+    if found := _CLOCK.search(text):
+        clock = found[1]
+        text = f"{text[: found.start()]} {text[found.end() :]}".strip()
     if found := _PREFIX.match(text):
         head, text = f"{found[1]}: ", text[found.end() :]
     words = list(_scan(text, "ja" if is_japanese else "en"))
@@ -75,9 +80,11 @@ def _line(text: str) -> Mapping[str, Any]:
     if known < 0.35 * letters or not letters:
         is_text = letters > 0.6 * len(text.replace(" ", "")) or text.isdigit()
         return {"abstain": "not_an_alarm" if is_text else "unreadable"}
+    text = _BRACKETS.sub(" ", text).strip()
     body = _to_english(text) if is_japanese else _to_japanese(text)
     if not is_japanese:
-        return {"translation": head + body}
+        return {"translation": f"{head}{clock} {body}" if clock else head + body}
+    body += f" at {clock}" if clock else ""
     return {"translation": head + body if head else body[:1].upper() + body[1:]}
 
 
@@ -99,7 +106,8 @@ def _to_japanese(text: str) -> str:
             "{0} {1} が下限 {2} 未満",
         ),
         (r"(.+?) (?:at|in|on) ((?:station|line|cell|zone|lane|buffer|stn)\b.*)", "{1}で{0}"),
-        (r"(.+?)[:.;] (.+)", "{0}: {1}"),
+        (r"(.+?)\b[:.;] (.+)", "{0}: {1}"),
+        (r"(.+?) before (.+)", "{1}の前に{0}"),
         (r"(.+?) and press (.+)", "{0:て}{1}を押してください"),
     ):
         found = re.fullmatch(pattern, text, re.IGNORECASE)
@@ -111,6 +119,8 @@ def _to_japanese(text: str) -> str:
 
 
 def _phrase_to_japanese(text: str) -> str:
+    if found := re.fullmatch(r"(.+?) (?:of|on|at|in) (.+)", text, re.IGNORECASE):
+        text = f"{found[2]} {found[1]}"  # what belongs to something stands behind it
     words = [w for w in _scan(_FILLERS.sub(" ", text), "en") if w[1].strip(" ,#()-")]
     if not words:
         return ""
@@ -149,7 +159,7 @@ def _joined_japanese(words: Sequence[tuple[str, str, str]]) -> str:
 
 
 def _to_english(text: str) -> str:
-    text = text.rstrip("。! ")
+    text = text.rstrip("。! ").replace("下さい", "ください")
     for pattern, order in (
         (
             rf"(.+?)\s*({_NUMBER}\D*?)\s*が?\s*(?:上限|最大値|しきい値)値?\s*({_NUMBER}.*?)\s*を?(?:超.*|オーバー.*)",
@@ -162,7 +172,8 @@ def _to_english(text: str) -> str:
         (r"(.+?)(?:により|によって|のため|による)、?(.+)", "{1} due to {0}"),
         (r"((?:ステーション|ライン|セル|ゾーン|レーン|バッファ).*?)(?:で|にて)(.+)", "{1} at {0}"),
         (r"(.+?)[:。：] ?(.+)", "{0}: {1}"),
-        (r"(.+?[てで])、?(.+(?:ください|下さい))", "{0} and {1}"),
+        (r"(.+?)の?前に、?(.+)", "{1} before {0}"),
+        (r"(.+?[てで])、?(.+ください)", "{0} and {1}"),
     ):
         found = re.fullmatch(pattern, text)
         if found is not None:
@@ -171,7 +182,7 @@ def _to_english(text: str) -> str:
 
 
 def _phrase_to_english(text: str) -> str:
-    is_forbidden = "ない" in text and ("ください" in text or "下さい" in text)
+    is_forbidden = "ないで" in text
     words = list(_scan(_FILLERS_JA.sub("", text), "ja"))
     verbs = [w[2] for w in words if w[0] == "verb"]
     rest: list[str] = []
