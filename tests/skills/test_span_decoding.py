@@ -16,11 +16,12 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer as HfTokenizer
 
 from skilld.core.errors import ArtefactError, InvalidRequestError
+from skilld.core.manifest import Vocabulary
 from skilld.core.request import FinishReason
 from skilld.engine.base import StepOutput
 from skilld.skills import Decoding, PreparedCall, RegisteredSkill
 from skilld.skills.answer import UNRESOLVED, Answer, read_answer
-from skilld.skills.constraint import ConstraintState
+from skilld.skills.constraint import ConstraintCompiler, ConstraintState
 from skilld.skills.skill import NOTHING_TO_POINT_AT
 from skilld.skills.span_marks import MARKS
 
@@ -253,6 +254,17 @@ def test_a_draft_ends_before_a_mark_of_another_input(entry: RegisteredSkill) -> 
     assert state.count_possible(ids[1:]) == 0
     behind = entry.tokenizer.encode_value('","value":"')
     assert state.count_possible([ids[0], *behind, ids[1]]) == 1 + len(behind)
+
+
+def test_tokens_that_may_not_be_used_are_not_forced_either(
+    compiler: ConstraintCompiler, vocabulary: Vocabulary
+) -> None:
+    constraint = compiler.compile({"const": "forced all the way"})
+    open_tokens = np.ones(vocabulary.size, np.bool_)
+    forced = constraint.start(open_tokens).forced_tokens()
+    assert len(forced) > 1
+    open_tokens[forced[1]] = False
+    assert constraint.start(open_tokens).forced_tokens() == forced[:1]
 
 
 def test_an_input_without_codes_can_only_be_declined(entry: RegisteredSkill) -> None:
