@@ -11,6 +11,7 @@ import numpy as np
 import tokenizers
 from numpy.typing import NDArray
 
+from skilld.core.errors import InvalidRequestError
 from skilld.skills.prompt import Prompt
 from skilld.skills.skill import Skill
 from skilld.skills.spans import SpanError
@@ -51,17 +52,17 @@ def as_text(example: Example, *, skill: Skill, prompt: Prompt) -> Text:
     """Write an example down the way the runtime will.
 
     Raises:
-        SpanError: the answer cannot be pointed at; names the example.
+        SpanError: the answer cannot be pointed at, or the input is refused; names the example.
     """
     values, answer = example.input, example.answer
     if skill.spans is not None:
-        marked = skill.spans.mark(values)
-        values = marked.values
-        if not example.is_abstain:
-            try:
+        try:
+            marked = skill.spans.mark(values)
+            values = marked.values
+            if not example.is_abstain:
                 answer = marked.point(answer, skill.output_schema)
-            except SpanError as error:
-                raise SpanError(f"{example.family}: {error}; input {example.input}") from error
+        except (SpanError, InvalidRequestError) as error:
+            raise SpanError(f"{example.family}: {error}; input {example.input}") from error
     segments = tuple((piece.text, piece.is_value) for piece in prompt.render(values))
     return Text(segments, canonical_json(answer))
 

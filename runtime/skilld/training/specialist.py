@@ -13,15 +13,15 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from random import Random
 
 import tokenizers
 from rich.console import Console
 
 from skilld.skills.spans import SpanError
 from skilld.training.answer_pieces import answer_pieces
-from skilld.training.batches import Batch, Sample, Text, as_text, batches, mixed, samples, tokenise
+from skilld.training.batches import Batch, Sample, Text, as_text, tokenise
 from skilld.training.example import Example
+from skilld.training.feed import feed
 from skilld.training.preparation import CHECKPOINT_DIR, Prepared, prepare
 from skilld.training.settings import OptimiserSettings, read_base_settings
 from skilld.training.tokenizer import (
@@ -104,7 +104,6 @@ def make_specialist(engine_dir: Path, *, console: Console) -> None:
         tokenizer, engine_dir / CHECKPOINT_DIR, max_length=model.config.max_position_embeddings
     )
     _train(engine_dir, model, [prepared], [1.0], tokenizer, settings.optimiser, say=say)
-    say(f"draws of training thrown away: {dict(prepared.dropped)}")
 
 
 def is_base(folder: Path) -> bool:
@@ -190,18 +189,13 @@ def _train(
     )
 
     def stream(step: int) -> Iterator[Batch]:
-        streams = [
-            samples(
-                prepared.training_examples(seed=prepared.settings.data.seed + step),
-                skill=prepared.skill,
-                prompt=prepared.prompt,
-                tokenizer=tokenizer,
-            )
-            for prepared in everyone
-        ]
-        rng = Random(optimiser.seed + step)
-        merged = mixed(streams, weights=weights, rng=rng)
-        return batches(merged, batch_tokens=optimiser.batch_tokens, pad_id=pad_id, rng=rng)
+        return feed(
+            dict(zip((prepared.engine_dir for prepared in everyone), weights, strict=True)),
+            tokenizer_path=folder / CHECKPOINT_DIR / "tokenizer.json",
+            batch_tokens=optimiser.batch_tokens,
+            pad_id=pad_id,
+            seed=optimiser.seed + step,
+        )
 
     runs_dir = folder / "runs"
     runs_dir.mkdir(exist_ok=True)

@@ -1,0 +1,90 @@
+"""`feed`: batches made by a process of their own, while the one that trains computes."""
+
+from __future__ import annotations
+
+import multiprocessing
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Final
+
+import tokenizers
+
+from skilld.training.batches import Batch, batches, mixed, samples
+from skilld.training.preparation import prepare
+
+if TYPE_CHECKING:
+    from multiprocessing.queues import Queue
+
+_MAX_WAITING: Final = 64
+
+
+class FeedError(Exception):
+    """The process that makes batches ended; says why."""
+
+
+def feed(
+    engine_dirs: Mapping[Path, float],
+    *,
+    tokenizer_path: Path,
+    batch_tokens: int,
+    pad_id: int,
+    seed: int,
+) -> Iterator[Batch]:
+    """Batches of the training examples of some specialists, without end.
+
+    Args:
+        engine_dirs: `engines/<name>` to how often its examples are drawn.
+        tokenizer_path: of a `tokenizer.json`.
+        batch_tokens: prompt, answer and padding together, in one batch.
+        pad_id: of the tokenizer.
+        seed: other batches for another seed.
+
+    Raises:
+        FeedError: a generator failed or leaks.
+    """
+    context = multiprocessing.get_context("spawn")  # the caller has threads
+    queue: Queue[Batch | str] = context.Queue(maxsize=_MAX_WAITING)
+    process = context.Process(
+        target=_fill,
+        args=(queue, dict(engine_dirs), tokenizer_path, batch_tokens, pad_id, seed),
+        daemon=True,
+    )
+    process.start()
+    try:
+        while True:
+            batch = queue.get()
+            if isinstance(batch, str):
+                raise FeedError(batch)
+            yield batch
+    finally:
+        process.terminate()
+
+
+def _fill(
+    queue: Queue[Batch | str],
+    engine_dirs: dict[Path, float],
+    tokenizer_path: Path,
+    batch_tokens: int,
+    pad_id: int,
+    seed: int,
+) -> None:
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_path))
+        streams = []
+        for engine_dir in engine_dirs:
+            prepared = prepare(engine_dir)
+            streams.append(
+                samples(
+                    prepared.training_examples(seed=prepared.settings.data.seed + seed),
+                    skill=prepared.skill,
+                    prompt=prepared.prompt,
+                    tokenizer=tokenizer,
+                )
+            )
+        rng = Random(seed)
+        merged = mixed(streams, weights=list(engine_dirs.values()), rng=rng)
+        for batch in batches(merged, batch_tokens=batch_tokens, pad_id=pad_id, rng=rng):
+            queue.put(batch)
+    except Exception as error:  # whatever it was, the trainer must not wait for ever
+        queue.put(f"{type(error).__name__}: {error}")
