@@ -62,3 +62,13 @@ def test_the_nearest_neighbour_answers_with_the_slot_of_the_question() -> None:
     ]
     assert len(seen) == 1
     assert 0.0 < seen[0] < 1.0
+
+
+def test_what_is_no_text_does_not_drown_the_question() -> None:
+    tools = [{"name": f"tool_{i}", "description": "opens a valve slowly"} for i in range(9)]
+    known = [
+        Example("f", {"text": "stop line 3", "tools": tools[:1]}, {"call": "stop"}),
+        Example("f", {"text": "open valve 7", "tools": tools}, {"call": "open"}),
+    ]
+    answer = nearest_neighbour_answerer(known, copy_slot=lambda before, given, asked: given)
+    assert answer([{"text": "stop line 8", "tools": tools}]) == [{"call": "stop"}]

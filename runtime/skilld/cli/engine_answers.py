@@ -24,7 +24,7 @@ from skilld.training.evaluation import Answer
 from skilld.training.slots import canonical
 
 BATCH: Final = 8
-_WARM_UP_CALLS: Final = 5
+_WARM_UP_CALLS: Final = 5  # the first ones find everything cold
 _INVALID: Final = None
 
 
@@ -197,6 +197,7 @@ async def _measure_alone(
     box = Box(Config(engines=(engine_dir,)))
     box.start()
     costs: dict[str, AloneCost] = {}
+    num_cold = min(_WARM_UP_CALLS, sum(map(len, sets.values())) // 2)
     num_calls = 0
     try:
         for split, inputs in sets.items():
@@ -211,7 +212,7 @@ async def _measure_alone(
                     continue
                 finally:
                     on_call()
-                if num_calls > _WARM_UP_CALLS:  # the first ones find everything cold
+                if num_calls > num_cold:
                     times_ms.append((time.perf_counter() - started_s) * 1000.0)
                     prompt_tokens.append(outcome.usage.prompt_tokens)
             if times_ms:

@@ -67,24 +67,38 @@ def nearest_neighbour_answerer(
 ) -> Answerer:
     """The answer of the most similar training example, with copied slots filled anew.
 
+    Inputs are compared by their texts; what else is in them (the tools that may be called) would
+    drown what is asked.
+
     Args:
         examples: to choose from.
         copy_slot: given (input of the neighbour, its answer, the new input), returns the answer
             for the new input; this is where a specialist carries identifiers over.
         on_similarity: called for each input with how similar the neighbour is.
     """
-    neighbours = Neighbours([canonical_json(example.input) for example in examples])
+    neighbours = Neighbours([_asked(example.input) for example in examples])
 
     def answer(inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
         answers: list[Mapping[str, Any] | None] = []
         for values in inputs:
-            found, similarity = neighbours.nearest(canonical_json(values))
+            found, similarity = neighbours.nearest(_asked(values))
             on_similarity(similarity)
             neighbour = examples[found]
             answers.append(copy_slot(neighbour.input, neighbour.answer, values))
         return answers
 
     return answer
+
+
+def _asked(values: Mapping[str, Any]) -> str:
+    """The strings of an input, and its lists of strings; all of it when there are none."""
+    texts: list[str] = []
+    for value in values.values():
+        if isinstance(value, str):
+            texts.append(value)
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            texts += value
+    return "\n".join(texts) or canonical_json(values)
 
 
 def _grams(
