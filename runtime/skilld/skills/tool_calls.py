@@ -38,6 +38,7 @@ _MAX_ARGUMENTS_PER_TOOL: Final = 8
 _MAX_DESCRIPTION_WORDS: Final = 10
 _MAX_HINT_WORDS: Final = 3
 _TYPES: Final = {"string": "", "integer": "#", "number": "#", "boolean": "?"}
+_BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 _TRUE, _FALSE = "+", "-"
 
 _WORD = re.compile(r"[^\W_]+(?:[./%'][^\W_]+)*|[%°]")
@@ -235,7 +236,7 @@ class ToolSet:
             return argument.choices[written]
         if argument.type == "boolean" and written in (_TRUE, _FALSE):
             return written == _TRUE
-        if argument.type == "string" and written:
+        if argument.type == "string" and written not in ("", _TRUE, _FALSE):
             return read_text(written)
         if argument.type in ("integer", "number") and len(written) == 1:
             return read_number(written, argument.unit)
@@ -290,10 +291,13 @@ class ToolSet:
         if not isinstance(schema, Mapping):
             raise _refusal(path, "must be a JSON Schema")
         kind = schema.get("type", "string" if "enum" in schema else None)
-        if kind not in _TYPES:
+        if not isinstance(kind, str) or kind not in _TYPES:
             raise _refusal(
                 path, f"type {kind!r} is not supported: use one of {', '.join(_TYPES)}, or an enum"
             )
+        for key in _BOUNDS:
+            if not isinstance(schema.get(key, 0), int | float):
+                raise _refusal(f"{path}.{key}", "must be a number")
         choices: dict[str, Json] = {}
         if "enum" in schema:
             if not isinstance(schema["enum"], list) or not schema["enum"]:
@@ -388,8 +392,7 @@ def _is_known(word: str, known: list[str]) -> bool:
 
 def _checked_part(schema: Mapping[str, Json]) -> dict[str, Json]:
     """The part of an argument's schema that an answer is checked against."""
-    keys = ("type", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
-    return {key: schema[key] for key in keys if key in schema}
+    return {key: schema[key] for key in ("type", "enum", *_BOUNDS) if key in schema}
 
 
 def _same(choice: Json, value: Json) -> bool:
