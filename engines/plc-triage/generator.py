@@ -23,7 +23,7 @@ from skilld.training.grammar import Grammar
 from skilld.training.readings import Reading
 from skilld.training.terminals import terminals
 
-VERSION = "2.0.0"
+VERSION = "2.1.0"
 FOLDER = Path(__file__).parent
 HANDS_ON = frozenset(
     {
