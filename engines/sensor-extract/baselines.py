@@ -1,7 +1,7 @@
 """What one would do without a model: one regular expression per unit, written in an honest hour.
 
-A number with a unit is a reading; so is one behind a colon, an equals sign or "is". Its sensor is the
-tag or the words before it, its time the clock of its line. Limits are known by their words.
+A number with a unit is a reading; so is one behind a colon, an equals sign or "is". Its sensor is
+the tag or the words before it, its time the clock of its line. Limits are known by their words.
 """
 
 from __future__ import annotations
