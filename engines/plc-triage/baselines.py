@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from skilld.skills.span_moments import moment_value
+
 HANDS_ON = frozenset(
     {
         "inspect", "replace", "check_wiring", "lubricate", "refill", "clean", "clear_jam",
@@ -124,17 +126,31 @@ RULES: tuple[tuple[str, str, str, str], ...] = (
     ),
 )
 _CODE = re.compile(
-    r"(?<![\w.:/-])(?:0x[0-9A-F]{2,4}|16#[0-9A-F]{4}|#\d{3}|[A-Z]{1,4}[-_.:/]?\d{2,5}(?:[-.]\d{1,3})?"
-    r"|\d{2,5}(?:[-.]\d{1,2})?)(?![\w:/%]|[.]\d)"
+    r"(?<![\w.:/#-])(?:W#16#[0-9A-F]{4}|16#[0-9A-F]{4}|0x[0-9A-F]{2,8}|T\d{2}:C\d{2}|AL\.[0-9A-F]{2}"
+    r"|[A-Z]{1,5}[-_.]?\d{1,5}(?:[-.]\d{1,3})?|[A-Z]{1,2}\.[A-Z]{0,2}\d{1,3}|[A-Z]\d[0-9A-F]{2}"
+    r"|\d{2,6}(?:[-.]\d{1,3})?)(?![\w:/%#]|[.]\d|[ ]?(?:bar|MPa|kPa|mm|A|V|C|°C|%|rpm|s|ms|min)\b)"
 )
-_CLOCK = re.compile(r"\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d+)?)?|\d{1,2}時\d{2}分(?:\d{2}秒)?")
-_DATE = re.compile(r"\d{4}[-/]\d{2}[-/]\d{2}|\d{2}\.\d{2}\.\d{4}|\d{1,2}/\d{1,2}/\d{4}")
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?=\s*(?:[A-Za-z%°℃/]|\b))")
+_DEVICE = re.compile(
+    r"(?:M|CV|P|AX|DRV|PT|TT|LS|Y|X|K|D|J|B|AI|CAM|CH|ST|OP|Q|I|DB|N|plc|hmi)\d{1,4}"
+)
+_DATE = re.compile(
+    r"\d{2,4}[-/年]\d{1,2}[-/月]\d{1,2}日?|\d{1,2}[-./]\d{1,2}[-./]\d{4}"
+    r"|\d{1,2}[- ][A-Z][a-z]{2}[- ]\d{4}|[A-Z][a-z]{2} {1,2}\d{1,2}(?:, \d{4})?"
+)
+_CLOCK = re.compile(
+    r"(?:午前|午後)?\d{1,2}(?::\d{2}(?::\d{2}(?:[.,]\d+)?)?|時\d{1,2}分(?:\d{1,2}秒)?|h\d{2})"
+    r"(?: ?[AP]M)?|(?<=\[)\d+\.\d+(?=\])|T\+[\d.]+s|\b1[67]\d{8}(?:\d{3})?\b"
+)
+_NUMBER = re.compile(r"(?<![\w.])-?\d+(?:\.\d+)?")
 _LEVELS = (
     (r"\b(crit|critical|fatal|emerg|ftl)\b|重大|重故障|緊急", "critical"),
     (r"\b(alarm|error|fault|err|alm|flt)\b|警報|アラーム", "alarm"),
     (r"\b(warn|warning|wrn)\b|警告|注意|軽故障", "warning"),
 )
+_LIMIT = re.compile(
+    r"(?:limit|lim|max|min|threshold|allowed|上限|下限|制限|しきい値|規定|設定|基準|[<>])\D{0,4}(-?\d+(?:\.\d+)?)"
+)
+_IS_LOW = re.compile(r"low|lost|loss|weak|under|empty|min|drop|低|不足|下限|切れ|減|空")
 
 
 def rules(inputs: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any] | None]:
@@ -163,13 +179,16 @@ def _triage(lines: list[str]) -> Mapping[str, Any]:
                 continue
             if re.search(r"\b(ok|started|complete|info|running)\b|正常|完了|情報", text):
                 break
-            severity = _level(text) or base
+            judged = _judged(text)
+            severity = judged or _level(text) or base
             if severity == "critical":
                 action = "stop_line"
+            elif judged == "warning":
+                action = "monitor"
             return {
                 "fault_code": _code(lines[i]),
                 "subsystem": subsystem,
-                "severity": _judged(text) or severity,
+                "severity": severity,
                 "first_line": i + 1,
                 "action": action,
                 "needs_human": severity == "critical"
@@ -180,14 +199,18 @@ def _triage(lines: list[str]) -> Mapping[str, Any]:
     return {"abstain": "no_fault" if has_clock else "not_a_log"}
 
 
-def _clock(line: str) -> str:
+def _clock(line: str) -> float:
+    """Seconds on a scale that tells the order; lines without a clock come as they stand."""
     found = _CLOCK.search(line)
-    return "" if found is None else found[0].rjust(16, "0")
+    if found is None:
+        return 0.0
+    date = _DATE.search(line)
+    return moment_value(f"{date[0] if date else ''} {found[0]}") or 0.0
 
 
 def _code(line: str) -> str | None:
-    found = _CODE.search(_CLOCK.sub(" ", _DATE.sub(" ", line)))
-    return None if found is None else found[0]
+    rest = _CLOCK.sub(" ", _DATE.sub(" ", line))
+    return next((m[0] for m in _CODE.finditer(rest) if not _DEVICE.fullmatch(m[0])), None)
 
 
 def _level(text: str) -> str | None:
@@ -195,10 +218,14 @@ def _level(text: str) -> str | None:
 
 
 def _judged(text: str) -> str | None:
-    limit = re.search(r"(?:limit|max|上限|制限|threshold|>)\D{0,3}(\d+(?:\.\d+)?)", text)
+    """Past the only limit or not; several limits are beyond these rules."""
+    limit = _LIMIT.search(text)
     if limit is None:
         return None
     before = _NUMBER.findall(text[: limit.start()])
-    if not before:
+    behind = _NUMBER.findall(text[limit.end() :])
+    if not before and not behind:
         return None
-    return "alarm" if float(before[-1]) > float(limit[1]) else "warning"
+    value = float(before[-1] if before else behind[0])
+    is_past = value < float(limit[1]) if _IS_LOW.search(text) else value > float(limit[1])
+    return "alarm" if is_past else "warning"
