@@ -26,7 +26,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
 
@@ -35,6 +35,7 @@ HELD_CODES = ("DQ", "HX", "MOTN", "UF")
 HELD_NUMBERS = ("47", "63", "91")
 """Beginnings of tags, alarm codes and numbers that training never sees."""
 
+_KANA_OR_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 _SLOT = re.compile(r"\{(\w+)\}")
 _BEHIND_VALUE = re.compile(r"(?<=\d[%秒分個])[ ](?=[にをがは未])|(?<=\d時間)[ ](?=[にをがは未])")
 _OTHER = {"en": "ja", "ja": "en"}
@@ -48,6 +49,8 @@ _DICTIONARY_FORMS = {
     "の電源を切って": "の電源を切る", "に触れて": "に触れる", "に入って": "に入る",
 }  # fmt: skip
 _JA_TIME = {"s": "秒", "min": "分", "h": "時間"}
+_OWNED = frozenset({"mech", "fluid", "sensor", "elec", "drive", "safety"})
+_OWNERS = ("axis", "servo axis", "spindle", "gripper", "turntable", "lift", "press", "tank", "pump")
 _LETTERED = frozenset(
     {"station", "line", "cell", "zone", "lane", "pump", "tank", "buffer", "motor"}
 )
@@ -187,7 +190,15 @@ class AlarmTranslateGenerator:
             )
         }
         self._parts = {g: [clear[t.en] for t in terms] for g, terms in self._parts.items()}
-        self._part_names = frozenset(clear)
+        self._part_words = frozenset(
+            name.lower()
+            for term in clear.values()
+            for lang in LANGUAGES
+            for name in (term.canonical(lang), *term.alts[lang])
+        )
+        self._known_pairs: dict[tuple[str, str], bool] = {}
+        self._owners = [clear[en] for en in _OWNERS]
+        self._machine = clear["machine"]
         self._alone = [clear[t.en] for t in _terms(quantities["alone"])]
         self._of_parts = [clear[t.en] for t in _terms(quantities["of_parts"])]
         self._groups = {name: list(terms) for name, terms in self._parts.items()}
@@ -353,6 +364,8 @@ class AlarmTranslateGenerator:
             if len(text) > 160 or len(target) > 200:
                 continue
             clean = unicodedata.normalize("NFKC", text)
+            if family.lang == "ja" and not _KANA_OR_HAN.search(clean):
+                continue
             if not draw.held_values and self._held_pattern.search(clean):
                 return None
             try:
@@ -421,12 +434,26 @@ class AlarmTranslateGenerator:
             self._put_term(m, "name", part)
         elif wanted & {"c", "cn", "cp", "cn0"}:
             needs_noun = "cn" in slots or bool(rules.get("noun_only"))
-            condition, part = self._fault(m, needs_noun=needs_noun, is_main=True)
-            if rules.get("noun_only") and condition.en.startswith("~"):
-                condition, part = self._fault(m, needs_noun=True, is_main=True, is_strict=True)
+            is_strict = bool(rules.get("noun_only"))
+            while True:
+                condition, part = self._fault(
+                    m,
+                    needs_noun=needs_noun,
+                    is_main=True,
+                    is_strict=is_strict,
+                    only=rules.get("only"),
+                )
+                owner = self._owner(m, part, is_needed=True) if rules.get("owner") else None
+                if owner is not None or not rules.get("owner"):
+                    break
             self._say_condition(m, "", part, condition)
-            thing = self._thing(m, part)
-            self._put_thing(m, "s", thing)
+            if owner is not None:
+                inner = Thing(part, self._ident(m, part) if rng.random() < 0.35 else "")
+                m.source["p"] = self._name(rng, inner, m.lang)
+                m.source["o"] = self._name(rng, owner, m.lang)
+                m.target["s"] = _canonical_name(Thing(part, inner.ident, owner=owner), m.to)
+            else:
+                self._put_thing(m, "s", self._thing(m, part, is_bare=bool(rules.get("bare"))))
             if "s2" in wanted:
                 if rules.get("same_group"):
                     other = rng.choice(self._open_parts(condition))
@@ -447,7 +474,8 @@ class AlarmTranslateGenerator:
             self._put_clause(m)
         for name in ("loc", "loc2"):
             if name in wanted:
-                place = rng.choice(self._parts["place"])
+                is_machine = shape.id == "count-at" and rng.random() < 0.25
+                place = rng.choice(self._parts["machine" if is_machine else "place"])
                 ident = self._ident(m, place, always=True)
                 self._put_thing(m, name, Thing(place, ident))
         if "q" in wanted:
@@ -477,6 +505,7 @@ class AlarmTranslateGenerator:
         rng = m.rng
         for name, table in (
             ("btn", "buttons"), ("pos", "positions"), ("op", "operations"), ("thing", "things"),
+            ("work", "works"), ("wait", "waits"),
         ):  # fmt: skip
             if name in wanted:
                 self._put_term(m, name, rng.choice(self._words[table]))
@@ -509,13 +538,22 @@ class AlarmTranslateGenerator:
     # ------------------------------------------------------------ faults
 
     def _fault(
-        self, m: Message, *, needs_noun: bool, is_main: bool = False, is_strict: bool = False
+        self,
+        m: Message,
+        *,
+        needs_noun: bool,
+        is_main: bool = False,
+        is_strict: bool = False,
+        only: Sequence[str] | None = None,
     ) -> tuple[Term, Term]:
         """A condition and a part that may have it."""
         rng = m.rng
         is_held = is_main and m.draw.held_combination
+        conditions = self._conditions
+        if only is not None:
+            conditions = [c for c in conditions if c.en in only]
         while True:
-            condition = rng.choice(self._conditions)
+            condition = rng.choice(conditions)
             parts = self._condition_parts[condition.en][is_held]
             if not parts or (is_strict and condition.en.startswith("~")):
                 continue
@@ -590,21 +628,47 @@ class AlarmTranslateGenerator:
         groups = _SUBJECTS.get(shape.id, ("drive", "machine", "mech", "fluid", "safety"))
         return rng.choice(self._groups[rng.choice(groups)])
 
-    def _thing(self, m: Message, part: Term) -> Thing:
+    def _thing(self, m: Message, part: Term, *, is_bare: bool = False) -> Thing:
         """A part with an identifier, a side or an owner, or just so."""
         rng = m.rng
-        group = self._group_of[part.en]
+        if is_bare and rng.random() < 0.7:
+            return Thing(part)
         roll = rng.random()
-        if group in ("mech", "fluid", "sensor", "elec", "drive", "safety") and roll < 0.22:
-            owner = rng.choice(self._parts["machine" if rng.random() < 0.7 else "place"])
-            ident = self._ident(m, owner, always=rng.random() < 0.75 or group == "place")
-            is_term = f"{owner.en} {part.en}" in self._part_names
-            if (ident or not is_term) and owner.en != "machine":
+        if roll < 0.2:
+            owner = self._owner(m, part, is_needed=False)
+            if owner is not None:
                 inner = self._ident(m, part) if rng.random() < 0.35 else ""
-                return Thing(part, inner, owner=Thing(owner, ident))
-        if roll < 0.29 and group not in ("place", "material", "net"):
-            return Thing(part, side=rng.choice(self._words["sides"]))
+                return Thing(part, inner, owner=owner)
+        if roll < 0.28 and self._group_of[part.en] not in ("place", "material", "net"):
+            side = rng.choice(self._words["sides"])
+            if not self._is_term(side, part):
+                return Thing(part, side=side)
         return Thing(part, self._ident(m, part))
+
+    def _owner(self, m: Message, part: Term, *, is_needed: bool) -> Thing | None:
+        """What a part may belong to: a machine, an axis; or a place, unless it must be an owner."""
+        rng = m.rng
+        if self._group_of[part.en] not in _OWNED:
+            return None
+        roll = rng.random()
+        group = "owners" if roll < 0.25 else "machine" if roll < 0.75 or is_needed else "place"
+        owner = rng.choice(self._owners if group == "owners" else self._parts[group])
+        ident = self._ident(m, owner, always=rng.random() < 0.75 or group == "place")
+        if owner in (part, self._machine) or (not ident and self._is_term(owner, part)):
+            return None
+        return Thing(owner, ident)
+
+    def _is_term(self, first: Term, second: Term) -> bool:
+        """Two terms beside each other that read as a third one, or may."""
+        pair = first.en, second.en
+        if pair not in self._known_pairs:
+            self._known_pairs[pair] = any(
+                f"{a}{gap}{b}".lower() in self._part_words
+                for lang, gap in (("en", " "), ("ja", ""))
+                for a in (first.canonical(lang), *first.alts[lang])
+                for b in (second.canonical(lang), *second.alts[lang])
+            )
+        return self._known_pairs[pair]
 
     def _ident(self, m: Message, part: Term, *, always: bool = False) -> str:
         rng = m.rng
@@ -668,7 +732,7 @@ class AlarmTranslateGenerator:
     def _put_quantity(self, m: Message, slots: frozenset[str], shape: Shape) -> None:
         rng = m.rng
         is_held = m.draw.held_combination
-        if rng.random() < 0.5 and not is_held:
+        if rng.random() < (0.8 if shape.rules.get("bare") else 0.5) and not is_held:
             quantity = rng.choice(self._alone)
             m.source["q"] = self._say(rng, quantity, m.lang)
             if m.lang == "en" and rng.random() < 0.1:
@@ -693,6 +757,8 @@ class AlarmTranslateGenerator:
             joint = "の" if m.to == "ja" else " "
             m.target["q"] = _canonical_name(thing, m.to) + joint + quantity.canonical(m.to)
         state = rng.choice(self._states)
+        if shape.id in ("over", "under"):  # a wording that says "high" before the values
+            state = self._states[0 if shape.id == "over" else 1]
         m.target["st"] = state.canonical(m.to)
         nouns, sentences = _forms(state.alts[m.lang], m.lang)
         canonical = state.canonical(m.lang)
@@ -700,6 +766,11 @@ class AlarmTranslateGenerator:
         m.source["st"] = rng.choice(every)
         m.source["stp"] = rng.choice(sentences or (f"が{canonical}",))
         m.source["sta"] = rng.choice(_BEFORE_NOUN[canonical]) if m.lang == "en" else ""
+        if "lim" in slots:
+            table = "low_limits" if shape.id.startswith("under") else "limits"
+            terms = self._words[table]
+            term = terms[0] if rng.random() < 0.75 else rng.choice(terms[1:])
+            self._put_term(m, "lim", term)
         if "v" not in slots:
             return
         low, high = sorted(self._numbers(m, quantity, 2), key=_size)
@@ -710,11 +781,6 @@ class AlarmTranslateGenerator:
         self._put_value(m, "v", quantity, value)
         if "l" in slots:
             self._put_value(m, "l", quantity, limit)
-        if "lim" in slots:
-            table = "low_limits" if shape.id == "under" else "limits"
-            terms = self._words[table]
-            term = terms[0] if rng.random() < 0.75 else rng.choice(terms[1:])
-            self._put_term(m, "lim", term)
 
     def _numbers(self, m: Message, quantity: Term, count: int) -> list[str]:
         """Different numbers within the range of a quantity, as printed."""
@@ -777,6 +843,9 @@ class AlarmTranslateGenerator:
     def _put_instruction(self, m: Message, name: str, *, is_main: bool, shape: Shape) -> None:
         rng = m.rng
         is_held = is_main and m.draw.held_combination and not m.combination
+        if not is_held and shape.id in _SOLO and rng.random() < 0.2:
+            self._put_solo(m, name)
+            return
         while True:
             verb = rng.choice(self._verbs)
             if verb.en in ("touch", "enter") and not shape.id.startswith("prohibition"):
@@ -812,6 +881,19 @@ class AlarmTranslateGenerator:
         src[f"{name}_suru"] = obj + _dictionary_form(te)
         particle = rng.choice(("を", "の", "を", ""))
         src[f"{name}_noun"] = obj + particle + rng.choice(nouns)
+
+    def _put_solo(self, m: Message, name: str) -> None:
+        """An instruction that is a term of its own."""
+        term = m.rng.choice(self._words["solos"])
+        te = m.target
+        te[name] = term.en
+        te[f"{name}_te"] = term.ja
+        te[f"{name}_kudasai"] = f"{term.ja}ください"
+        said = self._say(m.rng, term, m.lang)
+        m.source[name] = said
+        m.source[f"{name}_te"] = said
+        m.source[f"{name}_kudasai"] = said + m.rng.choice(("ください", "ください", "下さい"))
+        m.source[f"{name}_noun"] = said + m.rng.choice(("ください", "下さい", "おくこと"))
 
     # ------------------------------------------------------------ counts and identifiers
 
@@ -876,6 +958,9 @@ class AlarmTranslateGenerator:
 
     def _say(self, rng: Random, term: Term, lang: str) -> str:
         alts = term.alts[lang]
+        if lang == "ja" and rng.random() < 0.02:
+            word = term.canonical("en")
+            return rng.choice((word.upper(), word.capitalize(), word))
         word = rng.choice(alts) if alts and rng.random() < 0.45 else term.canonical(lang)
         return self._respelled(rng, word, lang)
 
@@ -1007,8 +1092,19 @@ _INSTRUCTIONS = frozenset(
     {
         "instruction", "two-instructions", "prohibition", "prohibition-while", "before", "wait",
         "press-to", "press", "press-after", "move-to", "set-value", "reduce-value", "switch-mode",
+        "urgent", "if-needed",
     }
 )  # fmt: skip
+_SOLO = frozenset(
+    {
+        "then-instruction",
+        "if-instruction",
+        "two-instructions",
+        "press-after",
+        "before",
+        "event-then",
+    }
+)
 _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "prohibition-while": ("drive", "machine"),
     "not-reached": ("drive", "machine", "mech", "robot"),
@@ -1018,6 +1114,9 @@ _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "mode-active": ("machine", "drive", "place"),
     "switch-mode": ("machine", "drive"),
     "waiting-for": ("machine", "place"),
+    "event-of": ("machine", "machine", "elec", "net"),
+    "waiting-thing": ("machine", "place", "drive"),
+    "required": ("drive", "machine", "mech", "fluid", "sensor", "elec"),
     "op-state-of": ("machine", "place", "drive"),
     "thing-of": ("machine", "place", "elec"),
     "due-in": ("mech", "fluid", "sensor", "battery", "item"),
@@ -1113,7 +1212,7 @@ def _shapes() -> dict[str, Shape]:
         shapes[entry["id"]] = Shape(
             id=entry["id"],
             weight=entry.get("weight", 1.0),
-            canonical={lang: entry[lang] for lang in LANGUAGES},
+            canonical={"en": entry["en"][:1].lower() + entry["en"][1:], "ja": entry["ja"]},
             sources={lang: tuple(entry[f"from_{lang}"]) for lang in LANGUAGES},
             rules=entry,
         )
