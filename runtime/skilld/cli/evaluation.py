@@ -38,7 +38,8 @@ def eval_command(options: argparse.Namespace) -> int:
     engine_dir = find_engines([source])[0]
     manifest = read_manifest(engine_dir)
     try:
-        prepared = prepare(source)
+        with err.status("drawing the tests"):
+            prepared = prepare(source)
     except (FileNotFoundError, ValueError) as error:
         raise ArtefactError(str(error), path=source, reason="BAD_DATA") from error
     skill_id = prepared.skill.id

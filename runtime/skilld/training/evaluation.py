@@ -219,7 +219,7 @@ def score_table(scores: Scores, *, title: str) -> Table:
     """The figures of every answerer on every split, with the 95 % interval of exact match."""
     has_text = any(one.chrf is not None for by_name in scores.values() for one in by_name.values())
     columns = ("exact", "95 %", "F1", *(("chrF",) if has_text else ()), "valid")
-    columns = (*columns, "abstain\nprecision", "abstain\nrecall")
+    columns = (*columns, "abst.\nprec.", "abst.\nrecall")
 
     def cells(one: Score) -> tuple[str, ...]:
         low, high = one.intervals["exact_match"]
@@ -271,7 +271,9 @@ def percent(share: float | None) -> str:
 def _table(
     scores: Scores, title: str, columns: Sequence[str], cells: Callable[[Score], Sequence[str]]
 ) -> Table:
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(
+        title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+    )
     table.add_column("", no_wrap=True, min_width=19)
     for column in columns:
         table.add_column(column, justify="right", overflow="fold")
