@@ -101,7 +101,7 @@ def test_the_same_seed_gives_the_same_examples(generator: Generator) -> None:
 def test_every_unit_occurs(generator: Generator) -> None:
     units = SCHEMA["properties"]["readings"]["items"]["properties"]["unit"]["anyOf"][1]["enum"]
     rng = Random(2)
-    families = [f for f in generator.families if f.startswith(("en-", "ja-"))]
+    families = [f for f in generator.families if not f.startswith("neg-")]
     seen: set[str | None] = set()
     for _ in range(8000):
         if seen >= {None, *units}:
