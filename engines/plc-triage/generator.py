@@ -23,7 +23,7 @@ from skilld.training.grammar import Grammar
 from skilld.training.readings import Reading
 from skilld.training.terminals import terminals
 
-VERSION = "2.1.0"
+VERSION = "2.2.0"
 FOLDER = Path(__file__).parent
 HANDS_ON = frozenset(
     {
@@ -43,6 +43,20 @@ HOLD_EVERY = 8
 _DEVICE = re.compile(
     r"(?:M|CV|P|AX|DRV|PT|TT|LS|Y|X|K|D|J|B|AI|INV|CAM|T|CH|ST|OP|Q|I)[0-9]{1,4}", re.IGNORECASE
 )
+
+# A phrase that says "low" cannot be judged by a value that must not be high, and the other way.
+_OPPOSITE = {
+    "high": re.compile(
+        r"\b(?:low|under|below|drop|dropped|weak|lost|loss of|insufficient|slow|slower|min)\b"
+        r"|低|不足|下限|下回|落ち|弱",
+        re.IGNORECASE,
+    ),
+    "low": re.compile(
+        r"\b(?:high|hi|over|above|max|exceed\w*|too much|increas\w+|rising|overdue|no.?read)\b"
+        r"|高|過大|上限|上昇|超過|超え|増加|多発|オーバー",
+        re.IGNORECASE,
+    ),
+}
 
 LEVEL_WORDS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
     "upper": {
@@ -328,6 +342,8 @@ class PlcTriageGenerator:
     ) -> Fault:
         grammar = self._grammars[lang]
         phrase = grammar.expand(rng.choice(kind[lang]), rng).strip()
+        while source == "limits" and _OPPOSITE[kind["quantity"]["direction"]].search(phrase):
+            phrase = grammar.expand(rng.choice(kind[lang]), rng).strip()
         phrase = self._noisy(rng, phrase, lang, draw)
         if rng.random() < (0.5 if family.note else 0.18):
             around = rng.choice(self._around["note" if family.note else "log"][lang])
