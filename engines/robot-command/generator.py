@@ -1,10 +1,10 @@
 """Orders to a robot, imagined first and then written down.
 
-An order is an action with its object, target, speed and constraints. A family decides how it is
-put: polite, shouted, corrected, negated, as a form, over the radio. Object and target are framed in
-the text by private characters, so that whatever happens to the text (typos, case, width) happens to
-the answer, too. Words are in lexicon.toml and phrases.toml, families in families.toml and
-negatives.toml.
+An order is an action with its object, target, speed and constraints (meaning.toml). A family
+decides how it is put (families.toml, negatives.toml): politely, shouted, corrected, negated, as a
+form, over the radio. Words are in lexicon.toml, ways to say things in phrases.toml. Object and
+target are framed in the text by private characters, so that whatever happens to the text (typos,
+case, width) happens to the answer, too.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,125 +25,56 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1"
+VERSION = "2"
 ROOM = Path(__file__).parent
 NEGATIVE_SHARE = 0.15
 SPEED_LIMIT_MM_S = 1500
 MAX_CHARS = 300
-ATTEMPTS = 60
+ATTEMPTS = 80
 
-OBJECT, TARGET = ("\uf8f0", "\uf8f1"), ("\uf8f2", "\uf8f3")
-_NO_VERBS = frozenset(
-    "in on into onto from at speed velocity new emergency all full gripper hand one hands you end "
-    "home back faster slower jaws claw fingers grip".split()
-)
-# What Japanese says of a thing that it may name again.
-_HANDLED = (
-    "傾け",
-    "こぼさ",
-    "倒さ",
-    "横に",
-    "離さ",
-    "落とさ",
-    "壊さ",
-    "ひっくり",
-    "放さ",
-    "水平",
-    "丁寧",
-    "持ったまま",
-)
+OBJECT, TARGET, THERE = ("\uf8f0", "\uf8f1"), ("\uf8f2", "\uf8f3"), "\uf8ff"
 _FRAMES = re.compile("[\uf8f0-\uf8f3]")
 _FRAMED = re.compile("[\uf8f0\uf8f2][^\uf8f1\uf8f3]*[\uf8f1\uf8f3]")
-
-THINGS = (
-    "fastener container tool part electronics kitchen vessel sheet food soft document"
-).split()
-CLASSES: dict[str, list[str]] = {
-    **dict.fromkeys(("pick", "place", "move_object", "hand_over"), THINGS),
-    **dict.fromkeys(("push", "pull"), ["wheeled", "container", "sheet", "part"]),
-    "press": ["pressable"],
-    **dict.fromkeys(("open", "close"), ["openable"]),
-    "inspect": ["checkable", "part", "electronics", "surface", "openable", "vessel", "container"],
-    "count": THINGS,
-    "clean": ["surface", "tool", "part", "kitchen", "openable", "electronics"],
-    **dict.fromkeys(("open_gripper", "close_gripper"), ["fastener", "part", "tool", "vessel"]),
-}
-PLACES: dict[str, list[str]] = {
-    **dict.fromkeys(("pick", "count"), ["storage", "station"]),
-    "place": ["storage", "storage", "storage", "station", "station", "position", "thing"],
-    "move_object": ["storage", "station", "area", "position"],
-    "hand_over": ["person"],
-    "go_to": ["station", "area", "position", "storage"],
-    "push": ["station", "area", "storage"],
-    "pull": ["station", "area"],
-    **dict.fromkeys(("press", "open", "close", "clean"), ["station"]),
-    "inspect": ["station", "storage"],
-}
-TARGET_SHARE = {
-    "pick": 0.45, "place": 0.82, "move_object": 1.0, "hand_over": 0.5, "go_to": 1.0, "push": 0.55,
-    "pull": 0.45, "press": 0.3, "open": 0.22, "close": 0.22, "inspect": 0.4, "count": 0.6,
-    "clean": 0.25,
-}  # fmt: skip
-ACTIONS = {
-    "pick": 12, "place": 13, "move_object": 15, "hand_over": 9, "go_to": 10, "push": 5, "pull": 4,
-    "press": 4, "open": 4, "close": 4, "open_gripper": 3, "close_gripper": 3, "inspect": 6,
-    "count": 4, "clean": 5, "set_speed": 4, "stop": 3, "pause": 3, "resume": 3, "home": 3,
-}  # fmt: skip
-_MOVING = "slow fast gentle avoid_people avoid_contact wait_for_signal check_first dry_run"
-_AFTER = "return_home report_when_done"
-_CARRYING = f"{_MOVING} keep_upright one_at_a_time {_AFTER}"
-CONSTRAINTS: dict[str, list[str]] = {
-    "pick": f"{_CARRYING} keep_hold keep_hold".split(),
-    **dict.fromkeys(("place", "move_object", "hand_over"), _CARRYING.split()),
-    "go_to": f"{_MOVING} {_AFTER}".split(),
-    **dict.fromkeys(("push", "pull"), f"{_MOVING} keep_upright {_AFTER}".split()),
-    **dict.fromkeys(
-        ("press", "open", "close"), f"slow gentle wait_for_signal check_first dry_run {_AFTER}".split()
-    ),
-    **dict.fromkeys(
-        ("open_gripper", "close_gripper"), "slow gentle wait_for_signal check_first dry_run".split()
-    ),
-    **dict.fromkeys(("inspect", "clean"), f"{_MOVING} one_at_a_time {_AFTER}".split()),
-    "count": f"fast one_at_a_time avoid_contact {_AFTER}".split(),
-    "home": "slow fast gentle avoid_people avoid_contact wait_for_signal report_when_done".split(),
-    "resume": "slow gentle avoid_people wait_for_signal report_when_done".split(),
-}  # fmt: skip
-ORDER = (
-    "slow fast gentle keep_upright avoid_people avoid_contact wait_for_signal check_first "
-    "one_at_a_time dry_run keep_hold return_home report_when_done"
-).split()
-_CLASHES = ({"slow", "fast"}, {"keep_hold", "return_home"}, {"keep_hold", "one_at_a_time"})
-SPEEDY = frozenset("pick place move_object hand_over go_to push pull open close home".split())
-# Actions of two orders that cannot be taken for one job.
-SINGLE = ("inspect", "count", "clean", "open", "close", "press", "push", "pull", "go_to")
-HELD_COMBINATIONS = frozenset(
-    "pick+electronics pick+soft place+vessel place+food move_object+tool move_object+sheet "
-    "hand_over+kitchen hand_over+document count+fastener inspect+surface clean+part push+container".split()
+_BEFORE_THERE = re.compile(
+    r"\b(?:in|into|on|onto|at|to|over|next to|beside|behind|in front of|under|inside|near|by|above|"
+    rf"below|of|from) {THERE}"
 )
-_UNITS: dict[str, Sequence[tuple[str, float, int, int, int]]] = {
-    # how it is written, mm/s of one, least, most, decimals
-    "en": (
-        ("{n} mm/s", 1, 1, 150, -1), ("{n}mm/s", 1, 1, 150, -1), ("{n} mm/s", 1, 20, 1500, 0),
-        ("{n} mm per second", 1, 1, 150, -1), ("{n} millimeters per second", 1, 1, 150, -1),
-        ("{n} cm/s", 10, 1, 150, 0), ("{n}cm/s", 10, 1, 150, 0), ("{n} cm per second", 10, 1, 150, 0),
-        ("{n} centimeters per second", 10, 1, 150, 0), ("{n} cm/s", 10, 1, 150, 1),
-        ("{n} m/s", 1000, 0, 1, 2), ("{n}m/s", 1000, 0, 1, 1), ("{n} m/s", 1000, 0, 1, 1),
-        ("{n} meters per second", 1000, 0, 1, 1), ("{n} mm/sec", 1, 1, 150, -1),
-        ("{n} mm/min", 1 / 60, 10, 300, -2), ("{n} m/min", 1000 / 60, 3, 90, 0),
-        ("{n} meters per minute", 1000 / 60, 3, 90, 0), ("{n} in/s", 25.4, 1, 59, 0),
-        ("{n} inches per second", 25.4, 1, 59, 0), ("{n} mm a second", 1, 1, 150, -1),
-    ),
-    "ja": (
-        ("毎秒{n}センチ", 10, 1, 150, 0), ("秒速{n}mm", 1, 1, 150, -1), ("{n}mm/s", 1, 1, 150, -1),
-        ("毎秒{n}ミリ", 1, 1, 150, -1), ("秒速{n}センチ", 10, 1, 150, 0), ("{n}mm/秒", 1, 1, 150, -1),
-        ("毎秒{n}メートル", 1000, 0, 1, 1), ("秒速{n}m", 1000, 0, 1, 1), ("{n}cm/s", 10, 1, 150, 0),
-        ("{n}センチ毎秒", 10, 1, 150, 0), ("{n}ミリ毎秒", 1, 1, 150, -1), ("{n} mm/s", 1, 20, 1500, 0),
-        ("毎分{n}メートル", 1000 / 60, 3, 90, 0), ("分速{n}m", 1000 / 60, 3, 90, 0),
-        ("{n}m/s", 1000, 0, 1, 1), ("{n}センチ/秒", 10, 1, 150, 0), ("{n}m/min", 1000 / 60, 3, 90, 0),
-        ("1秒に{n}センチ", 10, 1, 150, 0), ("毎秒{n}センチメートル", 10, 1, 150, 0),
-    ),
+_PRONOUN = re.compile(r"\b(?:[iI]t|them|[Tt]hey|[Ii]t's)\b(?! is| leaves)")
+_MANNER = re.compile(r"[a-z]+ly$")
+_LEADS_NOT = ("and", "then", "but", "(", "before", "max", "speed")
+_IMPERATIVE = re.compile(
+    r"(?:Don't|Do not|Keep|Be |Hurry|Go|Tell|Let|Report|Check|Make|Wait|Take|Hold|Verify|Watch|"
+    r"Avoid|Stay)"
+)
+# First words of an order that are no verbs, and verbs that double their last letter.
+_NO_VERB = re.compile(
+    r"(?:in|on|into|onto|from|at|speed|velocity|new|emergency|all|full|gripper|hands?|one|you|end|"
+    r"home|back|faster|slower|jaws|claw|fingers|grip|there|quick|quickly|never)$",
+    re.IGNORECASE,
+)
+_DOUBLED = re.compile(
+    r"(?:put|set|get|cut|drop|grab|grip|let|stop|shut|run|slot|drag|tug|hit|tap|mop|scan|step|nod)$"
+)
+# What Japanese says of a thing that it may name again.
+_HANDLED = re.compile("傾け|こぼさ|倒さ|横に|離さ|落とさ|壊さ|ひっくり|放さ|水平|丁寧|持ったまま")
+_OF_THE_ROBOT = ("stop", "pause", "resume", "set_speed")
+_BARE_VERBS = {
+    "en": {
+        "pick": "pick|pick up|PICK", "place": "place|put|PLACE",
+        "move_object": "move|transfer|MOVE",
+        "push": "push|PUSH", "inspect": "inspect|check|INSPECT", "count": "count|COUNT",
+        "hand_over": "give|hand over|deliver",
+    },
+    "ja": {
+        "pick": "ピック|把持|取る", "place": "置く|プレース|配置",
+        "move_object": "搬送|移載|運ぶ|運搬",
+        "push": "押す", "inspect": "点検|検査|確認", "count": "カウント|数える",
+        "hand_over": "渡す|手渡し",
+    },
 }  # fmt: skip
-_PREPARED: dict[str, tuple[str, str]] = {}
+
+Table = Mapping[str, Any]  # Any: a TOML table
+Bound = Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,34 +82,44 @@ class Family:
     """How an order is put.
 
     Attributes:
+        id: unique.
+        lang: "en" or "ja".
+        text: templates.
         fields: its entry in families.toml or negatives.toml.
         reason: to abstain; empty when the order is to be answered.
+        needs_wrong: it names what is not meant.
     """
 
     id: str
     lang: str
     text: tuple[str, ...]
-    fields: Mapping[str, Any]  # Any: values of a TOML table
-    reason: str = ""
+    fields: Table
+    reason: str
+    needs_wrong: bool
 
-    def has(self, name: str, value: str) -> bool:
-        """A field of the family has this value."""
-        return bool(self.fields.get(name) == value)
+    @classmethod
+    def read(cls, entry: Table) -> Family:
+        """From its entry in a TOML file."""
+        said = repr(entry)
+        needs_wrong = "wrong" in entry or any(f"{name}2}}" in said for name in "OTs")
+        text = tuple(entry["text"])
+        return cls(entry["id"], entry["lang"], text, entry, entry.get("reason", ""), needs_wrong)
 
 
 @dataclass(frozen=True, slots=True)
 class Noun:
-    """A thing or a place.
+    """A thing, a place or a person.
 
     Attributes:
         text: as the answer has it.
         head: its noun alone.
         plural: it is several.
         bare: it stands without an article ("bin 4").
+        number: behind the noun, where a family asks for one.
     """
 
     text: str
-    head: str = ""
+    head: str
     plural: bool = False
     bare: bool = False
     number: str = ""
@@ -194,56 +135,70 @@ class Speed:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is meant, and the things it is not (`other_`), for corrections."""
+    """What is meant. `thing_class` is empty without a thing."""
 
     action: str
-    thing_class: str
-    thing: Noun | None
-    place: Noun | None
-    speed: Speed | None
-    constraints: tuple[str, ...]
-    slots: Mapping[str, str] = field(default_factory=dict)
+    thing_class: str = ""
+    thing: Noun | None = None
+    place: Noun | None = None
+    speed: Speed | None = None
+    constraints: tuple[str, ...] = ()
+
+
+class Vocabulary:
+    """Everything that is read from the files beside this one, ready to draw from."""
+
+    def __init__(self) -> None:
+        lexicon, phrases, families, negatives, meaning = (
+            tomllib.loads((ROOM / f"{name}.toml").read_text(encoding="utf-8"))
+            for name in ("lexicon", "phrases", "families", "negatives", "meaning")
+        )
+        self.things = _words(lexicon["things"])
+        self.places = _words(lexicon["places"] | {"person": lexicon["people"]})
+        self.robots = {lang: lexicon["robots"][lang].split() for lang in ("en", "ja")}
+        self.phrases = _weighted(phrases)
+        self.actions: Table = {
+            name: {k: v.split() if isinstance(v, str) else v for k, v in entry.items()}
+            for name, entry in meaning["actions"].items()
+        }
+        self.handed: list[str] = meaning["things"].split()
+        self.constraints: list[str] = meaning["constraints"].split()
+        self.clashes: list[list[str]] = meaning["clashes"]
+        self.single: list[str] = meaning["single"]
+        self.held_combinations = frozenset(meaning["held_combinations"])
+        self.speeds: Table = meaning["speeds"]
+        drawn = terminals()
+        adjectives = {name: text.split() for name, text in lexicon["adjectives"].items()}
+        names = meaning["names"]
+        names["en"] |= {"adj": adjectives["en"], "padj": adjectives["place"]}
+        names["ja"] |= {"iadj": adjectives["ja_i"], "nadj": adjectives["ja_na"]}
+        names["ja"]["padj"] = adjectives["ja_place"]
+        self.grammars: dict[str, Grammar] = {}
+        self.names: dict[str, Grammar] = {}
+        for lang in ("en", "ja"):
+            rules = _weighted(names[lang])
+            self.names[lang] = Grammar(rules, terminals=drawn)
+            spoken = [table["rules"][lang] for table in (families, negatives)]
+            self.grammars[lang] = Grammar(
+                rules | self.phrases[lang]["rules"] | spoken[0] | spoken[1], terminals=drawn
+            )
+        self.families: dict[str, Family] = {}
+        self.weights: dict[str, float] = {}
+        for table, share in ((families, 1 - NEGATIVE_SHARE), (negatives, NEGATIVE_SHARE)):
+            total = sum(float(entry.get("weight", 1.0)) for entry in table["family"])
+            for entry in table["family"]:
+                self.families[entry["id"]] = Family.read(entry)
+                self.weights[entry["id"]] = float(entry.get("weight", 1.0)) / total * share
 
 
 class RobotCommandGenerator:
-    """Draws orders. Everything it reads is beside this file."""
+    """Draws orders."""
 
     def __init__(self) -> None:
-        lexicon, phrases, families, negatives = (
-            tomllib.loads((ROOM / f"{name}.toml").read_text(encoding="utf-8"))
-            for name in ("lexicon", "phrases", "families", "negatives")
-        )
+        self._vocabulary = Vocabulary()
         skill = tomllib.loads((ROOM / "skills" / "robot-command.toml").read_text(encoding="utf-8"))
         self._spans = SpanRules(**skill["spans"])
         self._schema = skill["output_schema"]
-        self._things = _words(lexicon["things"])
-        self._places = _words(lexicon["places"]) | _words({"person": lexicon["people"]})
-        self._robots = {lang: lexicon["robots"][lang].split() for lang in ("en", "ja")}
-        self._adjectives = {name: text.split() for name, text in lexicon["adjectives"].items()}
-        self._phrases = _weighted(phrases)
-        drawn = terminals()
-        self._grammars = {
-            lang: Grammar(
-                phrases[lang]["rules"] | families["rules"][lang] | negatives["rules"][lang],
-                terminals=drawn,
-            )
-            for lang in ("en", "ja")
-        }
-        self._families: dict[str, Family] = {}
-        self._weights: dict[str, float] = {}
-        self._held: set[str] = set()
-        for table in (families, negatives):
-            weights = {f["id"]: float(f.get("weight", 1.0)) for f in table["family"]}
-            share = (1 - NEGATIVE_SHARE) if table is families else NEGATIVE_SHARE
-            total = sum(weights.values())
-            for f in table["family"]:
-                name = f["id"]
-                self._families[name] = Family(
-                    name, f["lang"], tuple(f["text"]), f, f.get("reason", "")
-                )
-                self._weights[name] = weights[name] / total * share
-                if f.get("held"):
-                    self._held.add(name)
 
     @property
     def version(self) -> str:
@@ -253,19 +208,21 @@ class RobotCommandGenerator:
     @property
     def families(self) -> Mapping[str, float]:
         """Family id to weight. Negatives are about one in seven."""
-        return self._weights
+        return self._vocabulary.weights
 
     @property
     def held_families(self) -> frozenset[str]:
         """Ways to put an order that training never sees."""
-        return frozenset(self._held)
+        families = self._vocabulary.families.values()
+        return frozenset(family.id for family in families if family.fields.get("held"))
 
     @property
     def held_values(self) -> tuple[str, ...]:
         """Names of things, places and people that training never sees."""
+        tables = (self._vocabulary.things, self._vocabulary.places)
         return tuple(
             word
-            for table in (self._things, self._places)
+            for table in tables
             for (_, _, is_held), words in table.items()
             if is_held
             for word in words
@@ -274,937 +231,593 @@ class RobotCommandGenerator:
     @property
     def held_combinations(self) -> frozenset[str]:
         """Pairs of action and class of thing that training never sees."""
-        return HELD_COMBINATIONS
+        return self._vocabulary.held_combinations
 
     def sample(self, rng: Random, *, family: str, draw: Draw) -> Example:
         """One order, written in a family.
 
         Raises:
-            ValueError: the family cannot be written so that the answer points at the text.
+            ValueError: no order could be written so that its answer can be pointed at.
         """
-        kind = self._families[family]
+        kind = self._vocabulary.families[family]
         for _ in range(ATTEMPTS):
             example = self._attempt(rng, kind, draw)
             if example is not None:
                 return example
         raise ValueError(f"family {family!r}: no order in {ATTEMPTS} attempts")
 
-    # ------------------------------------------------------------ what is meant
-
     def _attempt(self, rng: Random, family: Family, draw: Draw) -> Example | None:
-        scribe = _Scribe(self, rng, family, draw)
+        scribe = Scribe(self._vocabulary, rng, family=family, draw=draw)
         order = scribe.order()
-        if order is None:
+        framed = None if order is None else scribe.write(order)
+        if order is None or framed is None:
             return None
-        text = scribe.write(order)
-        if text is None:
+        framed = _noisy(framed, rng, family, is_heavy=draw.is_noisy)
+        text = _FRAMES.sub("", framed)
+        if not text or len(unicodedata.normalize("NFKC", text)) > MAX_CHARS:
             return None
-        text = _noisy(text, rng, family, draw)
-        plain = _FRAMES.sub("", text)
-        if not plain or len(plain) > MAX_CHARS or len(unicodedata.normalize("NFKC", plain)) > 300:
-            return None
-        values = {"text": plain}
         if family.reason:
-            return Example(family.id, values, {"abstain": family.reason})
-        found = [_framed(text, frame) for frame in (OBJECT, TARGET)]
-        if (order.thing is None) != (found[0] is None) or (order.place is None) != (
-            found[1] is None
-        ):
+            return Example(family.id, {"text": text}, {"abstain": family.reason})
+        thing, place = _framed(framed, OBJECT), _framed(framed, TARGET)
+        if (order.thing is None, order.place is None) != (thing is None, place is None):
             return None
         answer = {
             "action": order.action,
-            "object": found[0],
-            "target": found[1],
+            "object": thing,
+            "target": place,
             "speed_mm_s": None if order.speed is None else order.speed.mm_s,
-            "constraints": [name for name in ORDER if name in order.constraints],
+            "constraints": [c for c in self._vocabulary.constraints if c in order.constraints],
         }
         try:
-            self._spans.mark(values).point(answer, self._schema)
+            self._spans.mark({"text": text}).point(answer, self._schema)
         except SpanError:
-            return None  # such as a name that two readings of the text share
-        pair = f"{order.action}+{order.thing_class}" if order.thing is not None else ""
-        if (pair in HELD_COMBINATIONS) != draw.held_combination and not (
-            draw.held_combination and family.reason
-        ):
+            return None  # such as a name that the text also has in another reading
+        is_paired = len(self._vocabulary.actions[order.action].get("things", ())) > 1
+        pair = f"{order.action}+{order.thing_class}" if order.thing and is_paired else ""
+        is_held = pair in self.held_combinations
+        if is_held != draw.held_combination and (is_held or pair):
             return None
-        return Example(
-            family.id, values, answer, pair if len(CLASSES.get(order.action, ())) > 1 else ""
-        )
+        return Example(family.id, {"text": text}, answer, pair)
 
 
-class _Scribe:
+class Scribe:
     """Imagines one order and writes it in one family."""
 
-    def __init__(
-        self, generator: RobotCommandGenerator, rng: Random, family: Family, draw: Draw
-    ) -> None:
-        self._of = generator
+    def __init__(self, vocabulary: Vocabulary, rng: Random, *, family: Family, draw: Draw) -> None:
+        self._words = vocabulary
         self._rng = rng
         self._family = family
+        self._fields = family.fields
         self._held = draw.held_values
-        self._template = ""
         self._wants_pair = draw.held_combination
         self._lang = family.lang
-        self._noun_lang = family.lang
-        if family.fields.get("foreign"):
-            self._noun_lang = "ja" if family.lang == "en" else "en"
-        self._phrases = generator._phrases[family.lang]
-        self._grammar = generator._grammars[family.lang]
+        is_foreign = bool(family.fields.get("foreign"))
+        self._noun_lang = {"en": "ja", "ja": "en"}[family.lang] if is_foreign else family.lang
+        self._phrases = vocabulary.phrases[family.lang]
+        self._template = rng.choice(family.text)
+        self._end: str | None = family.fields.get("end")
 
-    def _expand(self, template: str, bound: Mapping[str, str] | None = None) -> str:
-        return self._grammar.expand(template, self._rng, bound=bound)
+    def _expand(self, template: str, bound: Bound | None = None) -> str:
+        return self._words.grammars[self._lang].expand(template, self._rng, bound=bound)
+
+    # ------------------------------------------------------------ what is meant
 
     def order(self) -> Order | None:
-        """What is to be done."""
-        rng, fields = self._rng, self._family.fields
+        """What is to be done; None if that does not fit the family."""
+        rng, fields = self._rng, self._fields
         action = self._action()
-        pairs = [f"{action}+{c}" in HELD_COMBINATIONS for c in CLASSES.get(action, ())]
-        classes = [
-            c
-            for c, is_held in zip(CLASSES.get(action, ()), pairs, strict=True)
-            if is_held == self._wants_pair or (self._family.reason and not self._wants_pair)
-        ]
-        needs = fields.get("needs")
-        if needs == "speed" and action not in SPEEDY and action != "set_speed":
-            return None
-        thing = place = None
-        thing_class = ""
-        has_thing = bool(classes) and (
-            action not in ("open_gripper", "close_gripper")
-            or rng.random() < 0.25
-            or needs == "object"
+        entry = self._words.actions[action]
+        needs, is_form = fields.get("needs"), bool(fields.get("form"))
+        has_thing = bool(entry.get("things")) and (
+            "gripper" not in action or needs == "object" or rng.random() < 0.25
         )
-        if self._wants_pair and not classes:
-            return None
+        thing_class = ""
         if has_thing:
+            held = self._words.held_combinations
+            classes = [
+                name
+                for name in entry["things"]
+                if self._family.reason or (f"{action}+{name}" in held) == self._wants_pair
+            ]
+            if not classes:
+                return None
             thing_class = rng.choice(classes)
-            thing = self.thing(thing_class, is_many=action == "count")
-        if action in PLACES and (
-            needs == "target" or fields.get("form") or rng.random() < TARGET_SHARE[action]
-        ):
-            place = self.place(rng.choice(PLACES[action]))
-        if needs == "target" and place is None or needs == "object" and thing is None:
+        thing = self.thing(thing_class, is_many=action == "count") if thing_class else None
+        place = None
+        has_place = bool(entry.get("places")) and not fields.get("targetless")
+        if has_place and (needs == "target" or is_form or rng.random() < entry["target_share"]):
+            place = self.place(rng.choice(entry["places"]))
+        if (needs == "target" and place is None) or (needs == "object" and thing is None):
             return None
-        if fields.get("form") and (place is None or thing is None):
-            return None
-        if fields.get("numbered") and (place is None or not place.number):
+        if is_form and (place is None or thing is None):
             return None
         speed = None
-        if not fields.get("speedless"):
-            wanted = needs == "speed" or (action in SPEEDY and rng.random() < 0.22)
-            if action == "set_speed":
-                wanted = needs == "speed" or rng.random() < 0.65
-            if wanted and not fields.get("form"):
+        has_none = fields.get("speedless") or fields.get("manner") or is_form
+        if entry.get("has_speed") and not has_none:
+            share = {"set_speed": 0.65, "home": 0.12}.get(action, 0.22)
+            if needs == "speed" or rng.random() < share:
                 speed = self.speed(is_over=bool(fields.get("over")))
-        return Order(action, thing_class, thing, place, speed, self._constraints(action, speed))
+        if needs == "speed" and speed is None:
+            return None
+        constraints = self._constraints(action, has_speed=speed is not None)
+        return Order(action, thing_class, thing, place, speed, constraints)
 
     def _action(self) -> str:
-        fields = self._family.fields
+        fields, actions = self._fields, self._words.actions
         if "action" in fields:
             return str(fields["action"])
-        pool = dict(ACTIONS)
-        needs = fields.get("needs")
-        if needs == "object" or fields.get("it") == "object":
-            pool = {a: w for a, w in pool.items() if a in CLASSES and "gripper" not in a}
-        if needs == "target" or fields.get("it") == "target":
-            pool = {a: w for a, w in pool.items() if a in PLACES}
+        names = list(actions)
+        needs = fields.get("needs") or fields.get("it")
+        if needs == "object":
+            names = [a for a in names if actions[a].get("things") and "gripper" not in a]
+        if needs == "target":
+            names = [a for a in names if actions[a].get("places")]
         if needs == "speed":
-            pool = {a: w for a, w in pool.items() if a in SPEEDY or a == "set_speed"}
+            names = [a for a in names if actions[a].get("has_speed")]
         if fields.get("form"):
-            pool = {a: w for a, w in pool.items() if a in ("pick", "place", "move_object", "push", "inspect", "count", "hand_over")}  # fmt: skip
+            names = list(_BARE_VERBS[self._lang])
         if fields.get("wrong") == "two":
-            pool = {a: pool[a] for a in SINGLE}
+            names = [a for a in self._words.single if a != "go_to"]
+        if fields.get("manner"):
+            names = [a for a in names if {"slow", "fast"} <= set(actions[a]["constraints"])]
         if fields.get("there"):
-            pool = {a: pool[a] for a in ("place", "move_object", "go_to")}
-        if self._family.id.endswith(("-dont", "-past-order", "-who-does")) or (
-            "-unsafe-" in self._family.id and not needs
-        ):
-            pool = {
-                a: w for a, w in pool.items() if a not in ("stop", "pause", "resume", "set_speed")
-            }
+            names = ["place", "move_object", "go_to"]
+        if self._family.reason and needs != "speed" and "taken-back" not in self._family.id:
+            names = [a for a in names if a not in _OF_THE_ROBOT]
         if fields.get("tight"):
-            pool = {a: w for a, w in pool.items() if a in TARGET_SHARE}
-        if self._wants_pair:
-            held = {pair.split("+")[0] for pair in HELD_COMBINATIONS}
-            pool = {a: w for a, w in pool.items() if a in held} or pool
-        return self._rng.choices(list(pool), list(pool.values()))[0]
+            names = [a for a in names if actions[a].get("places")]
+        if self._wants_pair and not self._family.reason:
+            held = {pair.split("+")[0] for pair in self._words.held_combinations}
+            names = [a for a in names if a in held] or names
+        return self._rng.choices(names, [actions[a]["weight"] for a in names])[0]
 
-    def _constraints(self, action: str, speed: Speed | None) -> tuple[str, ...]:
-        rng = self._rng
+    def _constraints(self, action: str, *, has_speed: bool) -> tuple[str, ...]:
+        rng, fields = self._rng, self._fields
         if action == "set_speed":
-            return () if speed is not None else (rng.choice(("slow", "fast")),)
-        pool = CONSTRAINTS.get(action, ())
-        fields = self._family.fields
+            return () if has_speed else (rng.choice(("slow", "fast")),)
+        if fields.get("manner"):
+            return (rng.choice(("slow", "fast")),)
+        pool = self._words.actions[action]["constraints"]
         if not pool or fields.get("form"):
             return ()
         count = rng.choices((0, 1, 2, 3), (46, 36, 14, 4))[0]
         if "mods" in fields:
             count = rng.choice((2, 2, 3, 4))
-        if self._family.reason or "verbless" in self._family.id:
-            count = rng.choices((0, 1), (75, 25))[0]
+        if self._family.reason or "verbless" in self._family.id or "passive" in self._family.id:
+            count = int(rng.random() < 0.25)
         if fields.get("tight"):
             pool = [name for name in pool if self._phrases["constraint"][name]["adv"]]
         names = list(dict.fromkeys(rng.choices(pool, k=count)))
-        for clash in _CLASHES:
-            if clash <= set(names):
-                names.remove(rng.choice(sorted(clash)))
-        if speed is not None and "fast" in names:
+        for clash in self._words.clashes:
+            if set(clash) <= set(names):
+                names.remove(rng.choice(clash))
+        if has_speed and "fast" in names:
             names.remove("fast")
         return tuple(names)
 
-    # ------------------------------------------------------------ names
-
     def thing(self, thing_class: str, *, is_many: bool = False, head: str = "") -> Noun:
         """A thing of a class, with what describes it."""
-        rng = self._rng
-        noun = head or rng.choice(self._of._things[self._noun_lang, thing_class, self._held])
-        if self._noun_lang == "ja":
-            return self._thing_ja(noun)
-        if not head and rng.random() < 0.03:
-            other = rng.choice(self._of._things["en", thing_class, self._held])
-            return Noun(f"{noun} and {rng.choice(('', 'the '))}{other}", noun, plural=True)
-        words = [noun]
-        plural = is_many or rng.random() < 0.13
-        if plural:
-            words = [_plural(noun)]
-        shape = rng.choices(range(9), (30, 32, 7, 9, 6, 3, 4, 3, 3))[0]
-        adjectives = self._of._adjectives["en"]
-        bare = False
-        match shape:
-            case 1:
-                words.insert(0, rng.choice(adjectives))
-            case 2:
-                words = [*rng.sample(adjectives, 2), *words]
-            case 3 if not plural:
-                words.append(self._label(rng))
-                bare = rng.random() < 0.7
-            case 4:
-                words.insert(0, self._size(rng))
-            case 5 if plural:
-                words.insert(0, rng.choice(("2", "3", "4", "5", "6", "10", "12", "two", "three", "four", "five", "2x", "4x", "ten", "twelve")))  # fmt: skip
-                bare = True
-            case 6 if not plural:
-                return Noun(f"{rng.choice(('box', 'bag', 'roll', 'stack', 'bucket', 'set', 'pack', 'pile', 'tray', 'pair', 'crate', 'lid', 'top', 'back', 'left half'))} of {_plural(noun)}", noun)  # fmt: skip
-            case 7 if not plural:
-                return Noun(f"{rng.choice(adjectives)} one", noun)
-            case 8:
-                return Noun(self._code(rng), noun, bare=rng.random() < 0.8)
-        return Noun(" ".join(words), noun, plural, bare)
-
-    def _thing_ja(self, noun: str) -> Noun:
-        rng = self._rng
-        i_words, na_words = self._of._adjectives["ja_i"], self._of._adjectives["ja_na"]
-        match rng.choices(range(10), (32, 18, 16, 10, 6, 5, 3, 3, 3, 4))[0]:
-            case 1:
-                text = rng.choice(i_words) + noun
-            case 2:
-                text = rng.choice(na_words) + noun
-            case 3:
-                text = noun + self._label(rng).replace("no. ", "No.").replace("number ", "")
-            case 4:
-                text = (
-                    self._size(rng).replace(" inch", "インチ").replace(" ", "")
-                    + rng.choice(("の", ""))
-                    + noun
-                )
-            case 5:
-                text = f"{rng.randrange(2, 13)}{rng.choice(('個の', '本の', '枚の', 'つの'))}{noun}"
-            case 6:
-                text = rng.choice(i_words) + rng.choice(("方", "やつ", "の方"))
-                text = text.replace("いの方", "い方")
-            case 7:
-                text = self._code(rng)
-            case 8:
-                others = self._of._things["ja", "part", self._held]
-                text = f"{noun}と{rng.choice(others)}"
-            case 9:
-                text = rng.choice(na_words) + rng.choice(i_words) + noun
-            case _:
-                text = noun
-        return Noun(text, noun)
+        rng, words = self._rng, self._words.things[self._noun_lang, thing_class, self._held]
+        noun = head or rng.choice(words)
+        bound = {"N": noun}
+        rule, plural = "thing", False
+        if self._noun_lang == "en":
+            plural = is_many or rng.random() < 0.13
+            rule = "things" if plural else "thing_single" if rng.random() < 0.2 else "thing"
+            bound["Ns"] = _plural(noun)
+        other = rng.choice(words)
+        bound |= {"N2": other, "N2s": _plural(other)}
+        return self._noun(rule, noun, bound, plural=plural)
 
     def place(self, kind: str, *, head: str = "") -> Noun:
         """A place of a kind, or a person."""
         rng = self._rng
         if kind == "thing":
-            return self.thing(rng.choice(THINGS), head=head)
-        words = self._of._places[self._noun_lang, kind, self._held]
-        noun = head or rng.choice(words)
+            return self.thing(rng.choice(self._words.handed), head=head)
+        noun = head or rng.choice(self._words.places[self._noun_lang, kind, self._held])
         if kind == "person":
-            return Noun(noun.removeprefix("the ").removeprefix("my "), noun, bare=noun[0].isupper())
-        if self._noun_lang == "ja":
-            return self._place_ja(noun)
-        number = self._label(rng)
-        must = kind == "position" or self._family.fields.get("numbered")
-        match rng.choices(
-            range(6), (0 if must else 22, 46, 0 if must else 22, 5, 4, 0 if must else 2)
-        )[0]:
-            case 1:
-                return Noun(f"{noun} {number}", noun, bare=rng.random() < 0.8, number=number)
-            case 2:
-                return Noun(f"{rng.choice(self._of._adjectives['place'])} {noun}", noun)
-            case 3:
-                adjective = rng.choice(self._of._adjectives["place"])
-                return Noun(f"{adjective} {noun} {number}", noun, number=number)
-            case 4:
-                if must:
-                    return Noun(f"{noun} {number}", noun, bare=True, number=number)
-                if rng.random() < 0.5:
-                    return Noun(self._code(rng), noun, bare=True)
-                side = rng.choice(("left side", "right side", "top", "front", "back", "edge", "end", "corner", "middle", "lid"))  # fmt: skip
-                return Noun(f"{side} of the {noun}", noun)
-            case 5:
-                part = rng.choice(
-                    ("slot", "row", "position", "level", "compartment", "drawer", "hole")
-                )
-                return Noun(f"{part} {rng.randrange(1, 13)} of {noun} {number}", noun, bare=True)
-        return Noun(noun, noun)
+            name = noun.removeprefix("the ").removeprefix("my ")
+            return Noun(name, name, bare=name[0].isupper())
+        if self._fields.get("numbered"):
+            number = self._words.names[self._noun_lang].expand("{plainnum}", rng)
+            gap = " " if self._noun_lang == "en" else ""
+            return Noun(f"{noun}{gap}{number}", noun, bare=True, number=number)
+        found = self._noun("place", noun, {"N": noun})
+        if kind == "position" and found.text == noun:  # "go to the position" says nothing
+            return self.place(kind, head=noun)
+        return found
 
-    def _place_ja(self, noun: str) -> Noun:
-        rng = self._rng
-        number = self._label(rng).replace("no. ", "No.").replace("number ", "番号")
-        digit = str(rng.choice((*range(1, 10), rng.randrange(10, 40))))
-        if self._family.fields.get("numbered"):
-            return Noun(noun + digit, noun, number=digit)
-        match rng.choices(range(10), (20, 37, 14, 6, 7, 3, 4, 5, 2, 2))[0]:
-            case 1:
-                return Noun(noun + number, noun, number=number)
-            case 2:
-                return Noun(rng.choice(self._of._adjectives["ja_place"]) + noun, noun)
-            case 3:
-                return Noun(f"{digit}番{noun}", noun)
-            case 4:
-                return Noun(f"{digit}番の{noun}", noun)
-            case 5:
-                return Noun(f"第{digit}{noun}", noun)
-            case 6:
-                return Noun(f"{noun}{digit}番", noun)
-            case 7:
-                return Noun(self._code(rng), noun)
-            case 8:
-                part = rng.choice(("段目", "列目", "番目", "番", "段"))
-                return Noun(f"{noun}{number}の{rng.randrange(1, 8)}{part}", noun)
-            case 9:
-                return Noun(
-                    f"{rng.choice('一二三四五六七八九')}{rng.choice(('番の', '番目の', '段目の'))}{noun}",
-                    noun,
-                )
-        return Noun(noun, noun)
-
-    def _label(self, rng: Random) -> str:
-        if self._family.fields.get("numbered"):
-            return rng.choice((str(rng.randrange(1, 41)), str(rng.randrange(1, 10)), rng.choice("ABCDEFGHK"), self._code(rng)))  # fmt: skip
-        if self._noun_lang == "en" and rng.random() < 0.06:
-            return rng.choice("one two three four five six seven eight nine ten twelve".split())
-        match rng.choices(range(9), (50, 8, 10, 6, 6, 5, 4, 4, 5))[0]:
-            case 0:
-                return str(rng.choice((*range(1, 13), rng.randrange(1, 100))))
-            case 1:
-                return rng.choice("ABCDEFGHJKLMNPQRSTUVWXYZ")
-            case 2:
-                return f"{rng.choice('ABCDEFGHKLMNPRSTUVW')}{rng.randrange(1, 40)}"
-            case 3:
-                return f"{rng.choice('ABCDEFGHKLMNPRSTUVW')}-{rng.randrange(1, 130)}"
-            case 4:
-                return f"#{rng.randrange(1, 30)}"
-            case 5:
-                return f"no. {rng.randrange(1, 30)}"
-            case 6:
-                return f"number {rng.randrange(1, 30)}"
-            case 7:
-                return str(rng.randrange(100, 10000))
-            case _:
-                return self._code(rng)
-
-    def _code(self, rng: Random) -> str:
-        def letters(count: int) -> str:
-            return "".join(rng.choices("ABCDEFGHJKLMNPRSTUVWXYZ", k=count))
-
-        def digits(count: int) -> str:
-            return "".join(rng.choices("0123456789", k=count))
-
-        match rng.randrange(8):
-            case 0:
-                return f"{letters(1)}{digits(rng.choice((1, 2, 3)))}"
-            case 1:
-                return f"{letters(2)}-{digits(rng.choice((2, 3, 4)))}"
-            case 2:
-                return f"{letters(1)}-{digits(2)}"
-            case 3:
-                return f"{letters(3)}{digits(rng.choice((2, 3, 4)))}"
-            case 4:
-                return f"{letters(1)}{digits(1)}-{digits(2)}"
-            case 5:
-                return f"{digits(3)}-{letters(1)}"
-            case 6:
-                return f"{letters(2)}-{digits(2)}-{letters(1)}"
-            case _:
-                return f"{letters(2)}_{digits(2)}"
-
-    def _size(self, rng: Random) -> str:
-        return rng.choice((
-            f"M{rng.choice((3, 4, 5, 6, 8, 10, 12, 16))}", f"{rng.randrange(2, 60)} mm", f"{rng.randrange(2, 60)}mm",
-            f"{rng.randrange(1, 9)} inch", f"{rng.choice((10, 20, 30))}x{rng.choice((20, 40, 50))}", f"{rng.choice((50, 100, 200, 250, 500))}ml",
-            f"{rng.choice((1, 2, 5, 10))} kg", f"{rng.choice((12, 24, 48))}V", f"{rng.randrange(1, 9)}.5 mm",
-        ))  # fmt: skip
+    def _noun(self, rule: str, head: str, bound: Bound, *, plural: bool = False) -> Noun:
+        text = self._words.names[self._noun_lang].expand(f"{{{rule}}}", self._rng, bound=bound)
+        bare = text.startswith("=") and self._rng.random() < 0.75
+        return Noun(text.removeprefix("="), head, plural, bare)
 
     def speed(self, *, is_over: bool = False) -> Speed:
-        """A speed in a unit of the language."""
+        """A speed in a unit of the language, half of them round; over the limit or within it."""
         rng = self._rng
         while True:
-            template, scale, low, high, decimals = rng.choice(_UNITS[self._lang])
-            if is_over:
-                step = scale * 10 ** max(0, -decimals)
-                low, high = int(1500 / step), int(rng.choice((2000, 3000, 9000)) / step)
-            number = rng.uniform(low, high)
-            text = f"{number:.{decimals}f}" if decimals > 0 else str(int(number))
-            if decimals < 0:
-                text = str(int(number) * 10**-decimals)
-            if scale == 1 and len(text) == 4 and rng.random() < 0.3:
+            template, scale, decimals = rng.choice(self._words.speeds[self._lang])
+            if "{w}" in template:
+                text = rng.choice(self._words.speeds[f"{self._lang}_words"])
+            else:
+                low, high = (1500, rng.choice((2000, 3000, 9000))) if is_over else (1, 1500)
+                most = high if rng.random() < 0.6 else min(high, max(low * 1.3, 400))
+                step = 10.0**-decimals * (rng.choice((1, 1, 5, 10)) if decimals < 1 else 1)
+                number = round(rng.uniform(low, most) / scale / step) * step
+                text = f"{number:.{max(decimals, 0)}f}"
+            if scale == 1 and len(text) == 4 and text.isdigit() and rng.random() < 0.2:
                 text = f"{text[0]},{text[1:]}"
             mm_s = number_value(text, scale=scale)
-            if (
-                mm_s is None
-                or mm_s <= 0
-                or (mm_s > SPEED_LIMIT_MM_S) != is_over
-                or mm_s != round(mm_s, 2)
-            ):
+            if mm_s is None or mm_s <= 0 or mm_s != round(mm_s, 2):
                 continue
-            return Speed(template.replace("{n}", text), mm_s)
+            if (mm_s > SPEED_LIMIT_MM_S) == is_over:
+                return Speed(template.replace("{n}", text).replace("{w}", text), mm_s)
 
     # ------------------------------------------------------------ writing it down
 
     def write(self, order: Order) -> str | None:
-        """The text, with object and target framed."""
-        rng, fields = self._rng, self._family.fields
-        template = self._template = rng.choice(self._family.text)
-        bound: dict[str, str] = {"R": rng.choice(self._of._robots[self._lang])}
-        if self._lang == "en" and rng.random() < 0.2:
-            bound["R"] += f" {rng.randrange(1, 9)}"
-        wrong = self._wrong(order)
+        """The text, with object and target framed; None if the family cannot say it."""
+        rng, fields, template = self._rng, self._fields, self._template
+        wrong = self._wrong(order) if self._family.needs_wrong else order
         if wrong is None:
             return None
-        if (
-            self._lang == "ja"
-            and not order.thing
-            and not order.place
-            and fields.get("end") in ("plain_te", "noun")
-        ):
+        bound = self._bind(order, wrong)
+        if fields.get("numbered") and not bound.pop("is_numbered", ""):
             return None
-        full = self._bind(order, wrong)
-        bound |= full
-        if "{cor" in template:
-            kind = fields.get("wrong")
-            core_bound = dict(full)
-            for slot, name in (("object", "O"), ("target", "T"), ("speed", "s")):
-                if slot in fields and name in full:
-                    core_bound[name] = self._expand(
-                        rng.choice(fields[slot]), full | {"R": bound["R"]}
-                    )
-            if fields.get("it") == "object" and "{O}" in template:
-                core_bound["O"] = full["it"]
-            if fields.get("it") == "target" and "{T}" in template:
-                core_bound["T"] = "it"
-            if fields.get("there") and order.place is not None:
-                core_bound["T"] = "\uf8ff" + self._expand("{there}")
-            if kind in ("target", "object", "speed"):
-                missing = {"target": "T", "object": "O", "speed": "s"}[kind]
-                if missing not in full:
-                    return None
-                core_bound[missing] = full[f"{missing}2"]
-                core = self._dressed(order, core_bound)
-                bound["core2"] = core
-            elif kind in ("action", "all", "two"):
-                other_bound = self._bind(wrong, wrong, framed=False)
-                bare = replace(wrong, constraints=())
-                bound["core2"] = self._core(bare, other_bound, [])
-                if self._lang == "en":
-                    bound["coring2"] = _gerund(bound["core2"])
-                bound["core"] = self._dressed(order, core_bound)
-            else:
-                bound["core"] = self._dressed(order, core_bound)
-            if "{coring}" in template:
-                bound["coring"] = _gerund(self._dressed(order, core_bound, only_after=True))
-            if "{coring" in template and not (bound.get("coring") or bound.get("coring2")):
-                return None
-        if fields.get("form"):
-            bound["a"] = self._bare_verb(order)
+        bound["R"] = rng.choice(self._words.robots[self._lang])
+        if self._lang == "en" and rng.random() < 0.2:
+            bound["R"] += f" {rng.randrange(1, 9)}"
+        if "{S}" in template:
+            bound["S"] = self._printed(self.place("storage"))
+        if "{N2}" in template:
+            bound["N2"] = self._printed(self.thing(rng.choice(self._words.handed)))
         if self._family.reason:  # anything may be named in what is declined
-            other = rng.choice(THINGS)
-            bound.setdefault("O", self._printed(self.thing(other)))
-            bound.setdefault("T", self._printed(self.place("storage")))
-        bound.setdefault("S", self._printed(self.place("storage")))
-        bound.setdefault("N2", self._printed(self.thing(rng.choice(THINGS))))
-        text = self._expand(template, bound)
-        if "{cor" not in template and not self._family.reason:
-            text = self._dressed(order, full, whole=text)
-        if self._lang == "en":
-            text = re.sub(
-                r"\b(in|into|on|onto|at|to|over|next to|beside|behind|in front of|under|inside|near|by|above|below|of|from) \uf8ff",
-                "",
-                text,
-            )
-        text = text.replace("\uf8ff", "")
+            for name in ("O", "O2"):
+                if name not in bound:
+                    bound[name] = self._printed(self.thing(rng.choice(self._words.handed)))
+            for name in ("T", "T2"):
+                if name not in bound:
+                    bound[name] = self._printed(self.place("storage"))
+        if fields.get("form"):
+            verbs = _BARE_VERBS[self._lang][order.action]
+            bound["a"] = rng.choice(verbs.split("|"))
+        if "{cor" in template:
+            if not self._write_cores(order, wrong, bound):
+                return None
+            text = self._expand(template, bound)
+        else:
+            text = self._expand(template, bound)
+            if not self._family.reason:
+                text = self._dressed(order, bound, whole=text)
+        text = _BEFORE_THERE.sub("", text).replace(THERE, "")
         return _tidy(text, self._lang, rng)
+
+    def _write_cores(self, order: Order, wrong: Order, bound: dict[str, str]) -> bool:
+        """The order itself as {core} and {coring}, and what it was before as {core2}."""
+        rng, fields, template = self._rng, self._fields, self._template
+        kind = fields.get("wrong")
+        own = dict(bound)
+        for slot, name in (("object", "O"), ("target", "T"), ("speed", "s")):
+            if slot in fields and name in bound:
+                own[name] = self._expand(rng.choice(fields[slot]), bound)
+        if fields.get("it") == "object" and "{O}" in template:
+            own["O"] = bound["it"]
+        if fields.get("it") == "target" and "{T}" in template:
+            own["T"] = "it"
+        if fields.get("there") and "T" in bound:
+            own["T"] = THERE + self._expand("{there}")
+        if kind in ("target", "object", "speed"):
+            name = {"target": "T", "object": "O", "speed": "s"}[kind]
+            if name not in bound:
+                return False
+            bound["core2"] = self._dressed(order, own | {name: bound[f"{name}2"]})
+            return True
+        if kind is not None:
+            names_thing = kind == "action" and "O" in bound and wrong.thing is not None
+            is_short = names_thing and rng.random() < 0.4
+            other = self._bind(wrong, wrong, framed=False)
+            if is_short:
+                other["O"], own["O"] = bound["O"], bound["it"] or "それ"
+            self._end = fields.get("end_wrong", self._end)
+            bound["core2"] = self._core(replace(wrong, constraints=()), other, [])
+            self._end = fields.get("end")
+            if "{coring2}" in template:
+                bound["coring2"] = _gerund(bound["core2"])
+        core = self._dressed(order, own)
+        bound["core"] = core
+        if "{coring}" in template:
+            bound["coring"] = _gerund(core)
+        return all(bound.get(name, " ") for name in ("coring", "coring2"))
 
     def _wrong(self, order: Order) -> Order | None:
         """What is not meant: other names, another speed, another action."""
-        rng, kind = self._rng, self._family.fields.get("wrong")
+        rng, kind, actions = self._rng, self._fields.get("wrong"), self._words.actions
+        is_other = kind in ("action", "all", "two")
         action = order.action
-        if kind in ("action", "all", "two"):
-            pool = SINGLE if kind == "two" else tuple(ACTIONS)
+        if is_other:
+            pool = self._words.single if kind == "two" else list(actions)
+            if self._fields.get("end_wrong"):
+                pool = [a for a in pool if actions[a].get("places")]
             action = rng.choice([a for a in pool if a != order.action])
-            if kind == "two" and "go_to" == order.action:
-                return None  # going there first would be part of the job
+        entry = actions[action]
+        is_same_thing = kind == "action" and order.thing is not None
+        if is_same_thing and (not entry.get("things") or "gripper" in action):
+            return None
         thing, place = order.thing, order.place
-        thing_class = order.thing_class or rng.choice(THINGS)
-        if kind in ("all", "two") or (kind == "action" and thing is None):
-            thing_class = rng.choice(CLASSES.get(action, THINGS))
-        same = kind == "action" and order.thing is not None
-        if not same:
-            head = thing.head if thing is not None and thing_class == order.thing_class else ""
-            head = head if head and rng.random() < 0.6 and self._noun_lang == self._lang else ""
-            thing = self.thing(thing_class, head=head)
-        if same and action not in CLASSES:
-            return None
-        if kind not in ("action",) or place is None:
-            person = order.action == "hand_over" and kind != "all" and kind != "two"
-            place_kind = (
-                "person" if person else rng.choice(PLACES.get(action, ["storage", "station"]))
-            )
-            head = place.head if place is not None and not person and rng.random() < 0.6 else ""
-            place = self.place(place_kind, head="" if place_kind == "person" else head)
-        if (
-            order.thing is not None
-            and thing is not None
-            and not same
-            and thing.text == order.thing.text
-        ):
-            return None
-        if order.place is not None and kind != "action" and place.text == order.place.text:
-            return None
-        speed = self.speed(is_over=bool(self._family.fields.get("over")) and rng.random() < 0.3)
+        if not is_same_thing:
+            thing_class = rng.choice(entry.get("things") or self._words.handed)
+            is_alike = order.thing is not None and not is_other
+            if is_alike:
+                thing_class = order.thing_class
+            head = order.thing.head if order.thing is not None and rng.random() < 0.6 else ""
+            thing = self.thing(thing_class, head=head if is_alike else "")
+            if order.thing is not None and thing.text == order.thing.text:
+                return None
+        if kind != "action" or place is None:
+            places = entry.get("places") or ["storage", "station"]
+            head = ""
+            if place is not None and order.action != "hand_over" and rng.random() < 0.6:
+                head = place.head
+            kind_of_place = rng.choice(places)
+            place = self.place(kind_of_place, head="" if kind_of_place == "person" else head)
+            if order.place is not None and place.text == order.place.text:
+                return None
+        if is_other:
+            thing = thing if entry.get("things") else None
+            if not entry.get("places") or rng.random() > entry["target_share"]:
+                place = None
+        is_over = bool(self._fields.get("over")) and rng.random() < 0.3
+        speed = self.speed(is_over=is_over)
         if order.speed is not None and speed.mm_s == order.speed.mm_s:
             return None
-        if action == "set_speed" and kind in ("action", "all"):
-            return replace(
-                order, action=action, thing=None, place=None, speed=speed, constraints=()
-            )
-        if action not in CLASSES:
-            thing = None if kind in ("action", "all", "two") else thing
-        if kind in ("action", "all", "two") and action not in PLACES:
-            place = None
-        elif kind in ("action", "all", "two") and rng.random() > TARGET_SHARE.get(action, 0):
-            place = None
         return replace(order, action=action, thing=thing, place=place, speed=speed)
 
     def _bind(self, order: Order, wrong: Order, *, framed: bool = True) -> dict[str, str]:
-        bound: dict[str, str] = {"it": "it", "It": "It", "It's": "It's"}
-        thing = order.thing
-        if thing is not None:
-            bound["O"] = self._printed(thing, OBJECT if framed else None)
-            if thing.plural:
-                bound |= {"it": "them", "It": "They", "It's": "They are"}
+        """Names for the slots of templates."""
+        bound = {"it": "it", "It": "It", "It's": "It's"}
         if self._lang == "ja":
-            bound["it"] = self._rng.choice(("それを", "これを", ""))
+            bound["it"] = self._rng.choice(("それ", "これ", ""))
+        if order.thing is not None:
+            bound["O"] = self._printed(order.thing, OBJECT if framed else None)
+            if order.thing.plural and self._lang == "en":
+                bound |= {"it": "them", "It": "They", "It's": "They are"}
         if order.place is not None:
             bound["T"] = self._printed(order.place, TARGET if framed else None)
         if order.speed is not None:
             bound["s"] = order.speed.text
+        if wrong is order or not framed:
+            return bound
         if wrong.thing is not None:
             bound["O2"] = self._printed(wrong.thing)
+            if "{O3}" in str(self._fields.get("object")):
+                bound["O3"] = self._printed(self.thing(wrong.thing_class or order.thing_class))
         if wrong.place is not None:
-            number = wrong.place.number
             bound["T2"] = self._printed(wrong.place)
-            if self._family.fields.get("numbered") and order.place is not None and framed:
-                # "bin 3, no, 4": the noun stays with the first number
-                if not number or not order.place.number or number == order.place.number:
-                    return bound
-                head = order.place.text.removesuffix(order.place.number)
-                bound["T2"] = self._printed(replace(order.place, text=head + number))
-                bound["T"] = TARGET[0] + order.place.number + TARGET[1]
+            if "{T3}" in str(self._fields.get("target")):
+                places = self._words.actions[order.action]["places"]
+                bound["T3"] = self._printed(self.place(places[0]))
         if wrong.speed is not None:
             bound["s2"] = wrong.speed.text
+        if self._fields.get("numbered") and order.place is not None and wrong.place is not None:
+            # "bin 3, no, 4": the noun stays with the first number.
+            number, other = order.place.number, wrong.place.number
+            if number and other and number != other:
+                text = order.place.text.removesuffix(number) + other
+                bound["T2"] = self._printed(replace(order.place, text=text))
+                bound["T"] = TARGET[0] + number + TARGET[1]
+                bound["is_numbered"] = "yes"
         return bound
 
     def _printed(self, noun: Noun, frame: tuple[str, str] | None = None) -> str:
         """With its article, and framed if it is part of the answer."""
         rng = self._rng
         text = noun.text if frame is None else frame[0] + noun.text + frame[1]
-        if self._noun_lang == "ja" or noun.head[:1].isupper():
-            prefix = ""
-            if self._lang == "ja" and rng.random() < 0.07 and not noun.number:
-                prefix = rng.choice(("この", "その", "あの"))
-            return prefix + text
-        if noun.bare:
-            return text
         if self._lang == "ja":
+            is_pointed = self._noun_lang == "ja" and rng.random() < 0.06
+            return rng.choice(("この", "その", "あの")) + text if is_pointed else text
+        if noun.bare or noun.head[:1].isupper():
             return text
+        articles: tuple[str, ...]
         articles = ("the ", "the ", "the ", "the ", "that ", "this ", "my ", "your ", "a ", "", "")
         if noun.plural:
-            articles = ("the ", "the ", "the ", "all the ", "all ", "these ", "those ", "some ", "", "", "both ", "my ", "all of the ")  # fmt: skip
+            articles = (
+                "the ", "the ", "the ", "all the ", "all ", "these ", "those ", "some ", "", "",
+                "both ", "my ", "all of the ", "every single one of the ",
+            )  # fmt: skip
         article = rng.choice(articles)
         if article == "a " and noun.text[0].lower() in "aeiou":
             article = "an "
         return article + text
 
-    def _bare_verb(self, order: Order) -> str:
-        words = {
-            "en": {"pick": "pick|pick up|PICK", "place": "place|put|PLACE", "move_object": "move|transfer|MOVE", "push": "push|PUSH", "inspect": "inspect|check|INSPECT", "count": "count|COUNT", "hand_over": "give|hand over|deliver"},
-            "ja": {"pick": "ピック|把持|取る", "place": "置く|プレース|配置", "move_object": "搬送|移載|運ぶ|運搬", "push": "押す", "inspect": "点検|検査|確認", "count": "カウント|数える", "hand_over": "渡す|手渡し"},
-        }  # fmt: skip
-        return self._rng.choice(words[self._lang][order.action].split("|"))
+    def _dressed(self, order: Order, bound: Bound, *, whole: str | None = None) -> str:
+        """The order with its speed and constraints, as parts of it or as sentences around it.
 
-    def _dressed(
-        self,
-        order: Order,
-        bound: Mapping[str, str],
-        *,
-        only_after: bool = False,
-        whole: str | None = None,
-    ) -> str:
-        """The order with its speed and constraints, as parts of it or as sentences around it."""
-        rng = self._rng
+        Args:
+            order: what is meant.
+            bound: names for the slots.
+            whole: the order, if it is written already and can only get sentences around it.
+        """
+        rng, fields = self._rng, self._fields
+        parts: list[Table] = []
+        if order.speed is not None and order.action != "set_speed":
+            parts.append(self._phrases["speed"])
+        if order.action != "set_speed":
+            parts += [self._phrases["constraint"][name] for name in order.constraints]
+        rng.shuffle(parts)
+        is_tight = bool(fields.get("tight") or fields.get("manner") or "{coring}" in self._template)
+        has_two = "core2" in self._family.text[0]
         inside: list[str] = []
         before: list[str] = []
         after: list[str] = []
-        parts: list[tuple[str, Mapping[str, Any]]] = []
-        if order.speed is not None and order.action != "set_speed":
-            parts.append(("speed", self._phrases["speed"]))
-        if order.action != "set_speed":
-            parts += [(name, self._phrases["constraint"][name]) for name in order.constraints]
-        rng.shuffle(parts)
-        only_after = only_after or bool(self._family.fields.get("tight"))
-        in_two = "core2" in self._family.text[0]
-        for _, said in parts:
-            is_inside = said["adv"] and (rng.random() < 0.55 or only_after) and whole is None
-            is_before = not is_inside and rng.random() < 0.25 and not only_after and not in_two
-            for _ in range(20):
-                said_as = rng.choice(said["adv" if is_inside else "sent"])
-                named = bound
-                if order.thing is not None and bound.get("O", "").find(OBJECT[0]) >= 0:
-                    named = self._naming(order.thing, said_as, bound, is_before=is_before)
-                if self._lang == "ja" and order.thing is not None and said_as.startswith(_HANDLED):
-                    if (
-                        not is_inside
-                        and order.thing.head in order.thing.text
-                        and rng.random() < 0.25
-                    ):
-                        said_as = order.thing.head + rng.choice(("を", "は")) + said_as
-                phrase = self._said(said_as, named)
-                if (
-                    order.thing is not None
-                    or not re.search(r"\b([iI]t|them|[Tt]hey|[Ii]t's)\b", phrase)
-                    or "it is" in phrase
-                    or "it's" in phrase
-                ):
-                    break
+        own = dict(bound)
+        for said in parts:
+            is_inside = bool(said["adv"]) and (is_tight or rng.random() < 0.55)
+            is_before = not (is_inside or is_tight or has_two) and rng.random() < 0.25
+            phrase = self._said(said["adv" if is_inside else "sent"], order, own, first=is_before)
             if OBJECT[0] in phrase:
-                bound = {**bound, "O": bound["it"]}
-            if is_inside:
-                inside.append(phrase)
-            elif is_before:
-                before.append(phrase)
-            else:
-                after.append(phrase)
-        core = self._core(order, bound, inside) if whole is None else whole
-        if self._lang == "en":
-            lowers = rng.random() < 0.5
-            text = core
-            for phrase in before:
-                text = f"{_lower(phrase) if lowers else phrase}{rng.choice(('. ', '. ', ', ', '! ', ': ', ' - '))}{text}"
-            for phrase in after:
-                joint = rng.choice((". ", ". ", ", ", "; ", "! ", " - ", " and "))
-                if joint == " and " and not re.match(
-                    r"(Don't|Do not|Keep|Be |Hurry|Go|Tell|Let|Report|Check|Make|Wait|Take|Hold|Verify|Watch|Avoid|Stay)",
-                    phrase,
-                ):
-                    joint = ", "
-                text += joint + (phrase if joint[0] in ".!" and not lowers else _lower(phrase))
-            return text
-        if whole is not None and parts and parts[-1][1]["adv"] and rng.random() < 0.5:
-            (after or before).pop()
-            core = (
-                self._said(rng.choice(parts[-1][1]["adv"]), bound)
-                + rng.choice(("、", "", " "))
-                + core
-            )
-        joint = rng.choice(("。", "。", "、", " "))
-        return joint.join((*before, core, *after))
-
-    def _naming(
-        self, thing: Noun, template: str, bound: Mapping[str, str], *, is_before: bool
-    ) -> Mapping[str, str]:
-        """A constraint may name the thing; one said before the order may be the only one to."""
-        rng = self._rng
-        if self._lang == "ja" or "{it}" not in template or rng.random() > 0.35:
-            return bound
-        is_only = (
-            is_before and "{coring" not in self._template and not self._family.fields.get("it")
-        )
-        if is_only and rng.random() < 0.6:
-            return {**bound, "it": bound["O"]}
-        return {**bound, "it": "the " + (_plural(thing.head) if thing.plural else thing.head)}
-
-    def _said(self, template: str, bound: Mapping[str, str]) -> str:
-        rng = self._rng
-        extra: dict[str, str] = {}
-        if "{N}" in template:
-            kind = rng.choice(THINGS)
-            extra["N"] = (
-                self._printed(self.thing(kind))
-                if rng.random() < 0.6
-                else self._printed(self.place("station"))
-            )
-            if self._lang == "en" and not extra["N"].startswith(("the ", "that ")):
-                extra["N"] = "the " + rng.choice(self._of._things["en", kind, self._held])
-            if self._noun_lang != self._lang:
-                extra["N"] = rng.choice(self._of._things[self._lang, kind, self._held])
-        return self._expand(template, {**bound, **extra})
-
-    def _core(self, order: Order, bound: Mapping[str, str], inside: Sequence[str]) -> str:
-        if self._lang == "en":
-            return self._core_en(order, bound, inside)
-        return self._core_ja(order, bound, inside)
-
-    def _core_en(self, order: Order, bound: Mapping[str, str], inside: Sequence[str]) -> str:
-        rng, action = self._rng, order.action
-        name = action
-        if order.place is not None and action != "move_object":
-            name += "_T"
-        if action in ("open_gripper", "close_gripper") and order.thing is not None:
-            name += "_O"
-        if action == "set_speed" and order.speed is None:
-            name += f"_{order.constraints[0]}" if order.constraints else "_slow"
-        template = rng.choice(self._phrases["core"][name])
-        if action == "place" and "set_down" in template:
-            template = "put {O} down"
-        extra = {"S": self._printed(self.place(rng.choice(("storage", "station"))))}
-        if "P" in template:
-            extra["P"] = bound.get("T", "")
-        core = self._expand(template, {**extra, **bound})
-        for phrase in inside:
-            joint = rng.choice((" ", " ", " ", ", "))
-            can_lead = "ing}" not in self._template and not phrase.startswith(
-                ("and", "then", "but", "(", "before")
-            )
-            if can_lead and rng.random() < 0.22 and "core2" not in self._family.text[0]:
-                core = phrase + rng.choice((" ", ", ", ": ")) + core
-            else:
-                core += joint + phrase
+                own["O"] = own["it"]
+            (inside if is_inside else before if is_before else after).append(phrase)
+        if fields.get("manner"):
+            inside[0] = self._corrected_manner(order.constraints[0], inside[0])
+        if self._lang == "ja":
+            core = self._core(order, own, inside) if whole is None else "".join((*inside, whole))
+            joint = rng.choice(("。", "。", "、", " "))
+            return joint.join((*before, core, *after))
+        core = self._core(order, own, inside) if whole is None else self._modified(whole, inside)
+        lowers = rng.random() < 0.5
+        for phrase in before:
+            joint = rng.choice((". ", ". ", ", ", "! ", ": ", " - ", " and "))
+            if joint == " and " and not _IMPERATIVE.match(phrase):
+                joint = ", "
+            core = (_lower(phrase) if lowers else phrase) + joint + core
+        for phrase in after:
+            joint = rng.choice((". ", ". ", ", ", "; ", "! ", " - ", " and "))
+            if joint == " and " and not _IMPERATIVE.match(phrase):
+                joint = ", "
+            core += joint + (phrase if joint[0] in ".!" and not lowers else _lower(phrase))
         return core
 
-    def _core_ja(self, order: Order, bound: Mapping[str, str], inside: Sequence[str]) -> str:
-        rng, action = self._rng, order.action
-        verbs = self._phrases["verbs"]
-        fields = self._family.fields
-        parts: list[str] = []
-        thing, place = (
-            bound.get("O") if order.thing else None,
-            bound.get("T") if order.place else None,
-        )
-        name = action
-        as_object = "" if thing is None else thing + ("を" if rng.random() < 0.93 else "")
-        if thing is not None and thing in ("それを", "これを", ""):
-            as_object = thing
-        elif thing is not None and as_object == thing and not fields.get("spaced"):
-            as_object += "、" if rng.random() < 0.5 else "を"
-        whole = self._phrases["whole"]
-        if action in ("stop", "pause", "resume", "home"):
-            return "".join(
-                (
-                    *(p + rng.choice(("、", "")) for p in inside),
-                    self._expand(rng.choice(whole[action])),
-                )
-            )
-        if action == "set_speed":
-            if order.speed is None:
-                name = f"set_speed_{order.constraints[0] if order.constraints else 'slow'}"
-                return self._expand(rng.choice(whole[name]))
-            if rng.random() < 0.5:
-                return self._expand(rng.choice(whole["set_speed"]), bound)
-            parts = [
-                rng.choice(("速度を", "スピードを", "速さを", "移動速度を", "送り速度を")),
-                bound["s"] + rng.choice(("に", "に", "まで")),
-            ]
-        elif action in ("open_gripper", "close_gripper"):
-            if thing is None:
-                if rng.random() < 0.4:
-                    return "".join((*inside, self._expand(rng.choice(whole[action]))))
-                parts = [self._expand("{hand}を")]
-                if action == "open_gripper" and rng.random() < 0.25:
-                    parts, name = ["手を"], "release"
-            elif action == "open_gripper":
-                parts, name = [as_object], "release"
-            else:
-                parts = [
-                    self._expand("{hand}で")
-                    if rng.random() < 0.0
-                    else self._expand("{hand}を閉じて")
-                ]
-                return "".join(
-                    (
-                        *inside,
-                        as_object.removesuffix("、").removesuffix("を") + "に",
-                        *parts,
-                        rng.choice(("ください", "", "くれ", "ね")),
-                    )
-                )
-        elif action == "go_to":
-            prep = self._expand("{prep_to}")
-            parts = [f"{place}{prep}"]
-            if rng.random() < 0.12:
-                parts = ["アームを", f"{place}{prep}"]
-                verb = rng.choice(
-                    (
-                        "動かして|動かせ|動かす|動かし",
-                        "移動させて|移動させろ|移動させる|移動させ",
-                        "持っていって|持っていけ|持っていく|持っていき",
-                    )
-                )
-                return self._joined(parts, inside, self._conjugated(verb))
-            name += "_T"
-        else:
-            if place is not None:
-                name = action if action == "move_object" else f"{action}_T"
-                name = name if name in verbs else action
-            match action:
-                case "pick" if place is not None:
-                    if rng.random() < 0.12:
-                        parts = [
-                            f"{place}(に)行って".replace("(に)", rng.choice(("に", "へ", "まで")))
-                            + rng.choice(("、", ""))
-                            + as_object
-                        ]
-                    else:
-                        parts = [f"{place}{self._expand('{prep_from}')}{as_object}"]
-                case "place" | "move_object" | "push" | "pull" if place is not None:
-                    prep = self._expand("{prep_put}" if action == "place" else "{prep_to}")
-                    parts = [as_object, f"{place}{prep}"]
-                    if action in ("push", "pull"):
-                        parts = [
-                            as_object,
-                            place
-                            + rng.choice(("へ", "まで", "に", "の方へ", "の方に", "の前まで")),
-                        ]
-                    if action == "move_object" and rng.random() < 0.22:
-                        source = self._printed(self.place(rng.choice(("storage", "station"))))
-                        parts[0] = (
-                            source + rng.choice(("から", "の", "にある", "の上の")) + as_object
-                        )
-                    if action == "move_object" and rng.random() < 0.18:
-                        taken = rng.choice(
-                            (
-                                "取って",
-                                "掴んで",
-                                "持って",
-                                "持ち上げて",
-                                "拾って",
-                                "取り出して",
-                                "ピックして",
-                            )
-                        )
-                        parts = [
-                            f"{parts[0]}{taken}{rng.choice(('、', ''))}{place}{self._expand('{prep_put}')}"
-                        ]
-                        name = "place_T"
-                    elif rng.random() < 0.35:
-                        parts.reverse()
-                case "hand_over" if place is not None:
-                    parts = [
-                        as_object,
-                        f"{place}(に)".replace(
-                            "(に)", rng.choice(("に", "に", "へ", "のところへ"))
-                        ),
-                    ]
-                    if rng.random() < 0.5:
-                        parts.reverse()
-                case "hand_over":
-                    parts = [as_object]
-                    if rng.random() < 0.35:
-                        parts.insert(
-                            rng.randrange(2),
-                            rng.choice(
-                                ("私に", "こっちに", "ここに", "俺に", "こちらへ", "手元に", "僕に")
-                            ),
-                        )
-                        if rng.random() < 0.2:
-                            source = self._printed(self.place("storage"))
-                            parts[-1] = (
-                                parts[-1]
-                                if "を" not in parts[-1]
-                                else source + rng.choice(("から", "の")) + parts[-1]
-                            )
-                case "press" | "open" | "close" | "inspect" | "count" | "clean" if (
-                    place is not None
-                ):
-                    if rng.random() < 0.1:
-                        parts = [
-                            place + rng.choice(("に行って", "へ行って", "まで行って、")) + as_object
-                        ]
-                    else:
-                        parts = [f"{place}{self._expand('{prep_at}')}{as_object}"]
-                case _:
-                    parts = [as_object]
-        verb = rng.choice(verbs[name])
-        if fields.get("end") == "noun":
-            nouns = [v for v in verbs[name] if v.endswith("*")]
-            verb = rng.choice(nouns) if nouns else verb
-        count = ""
-        if order.thing is not None and as_object.endswith("を") and rng.random() < 0.06:
-            count = rng.choice(
-                ("全部", "{n}個", "{n}本", "{n}枚", "二つ", "一つ", "{n}つ", "すべて")
-            ).replace("{n}", str(rng.randrange(2, 9)))
-            if count and not parts[-1].endswith("を"):
-                count = ""
-        return self._joined(parts, inside, count + self._conjugated(verb))
+    def _corrected_manner(self, name: str, phrase: str) -> str:
+        """The other manner first, and then the one that is meant."""
+        other = {"slow": "fast", "fast": "slow"}[name]
+        first = self._expand(self._rng.choice(self._phrases["constraint"][other]["adv"]))
+        comma, gap = ("、", "") if self._lang == "ja" else (", ", " ")
+        return f"{first}{comma}{self._expand('{no}')}{gap}{phrase}"
 
-    def _joined(self, parts: Sequence[str], inside: Sequence[str], verb: str) -> str:
-        """Japanese parts in a row; what modifies the verb stands anywhere before it."""
+    def _said(self, ways: Sequence[str], order: Order, bound: Bound, *, first: bool) -> str:
+        """A constraint or speed in words. Said first, it may be the one to name the thing."""
+        rng, thing = self._rng, order.thing
+        phrase = ""
+        for _ in range(20):
+            template = rng.choice(ways)
+            own = dict(bound)
+            if "{N}" in template:
+                own["N"] = self._bystander()
+            is_named = thing is not None and OBJECT[0] in bound.get("O", "")
+            if thing is not None and is_named and self._lang == "en" and "{it}" in template:
+                if first and not self._fields.get("it") and rng.random() < 0.25:
+                    own["it"] = bound["O"]
+                elif thing.head in thing.text and rng.random() < 0.15:
+                    own["it"] = "the " + (_plural(thing.head) if thing.plural else thing.head)
+            phrase = self._expand(template, own)
+            if thing is not None or self._lang == "ja" or not _PRONOUN.search(phrase):
+                break
+        is_japanese = self._lang == "ja" == self._noun_lang
+        if is_japanese and thing is not None and thing.head in thing.text:
+            is_sentence = not first and ways is not self._phrases["speed"]["adv"]
+            if is_sentence and _HANDLED.match(phrase) and rng.random() < 0.1:
+                phrase = thing.head + rng.choice(("を", "は")) + phrase
+        return phrase
+
+    def _bystander(self) -> str:
+        """A thing or place in the way."""
+        rng, held = self._rng, self._held
+        if self._lang == self._noun_lang and rng.random() < 0.5:
+            if rng.random() < 0.5:
+                noun = self.thing(rng.choice(self._words.handed))
+            else:
+                noun = self.place(rng.choice(("storage", "station")))
+            return self._printed(noun)
+        word = rng.choice(self._words.things[self._lang, rng.choice(self._words.handed), held])
+        return f"the {word}" if self._lang == "en" else word
+
+    def _core(self, order: Order, bound: Bound, inside: Sequence[str]) -> str:
+        """The clause of the order, with what modifies its verb."""
+        rng, action = self._rng, order.action
+        name = action
+        if action == "set_speed" and order.speed is None:
+            name += f"_{(*order.constraints, 'slow')[0]}"
+        elif "gripper" in action:
+            name += "_O" if order.thing is not None else ""
+        elif action != "move_object" and order.place is not None:
+            name += "_T"
+        template = rng.choice(self._phrases["core"].get(name) or self._phrases["whole"][name])
+        own = dict(bound)
+        if "{S}" in template:
+            own["S"] = self._printed(self.place(rng.choice(("storage", "station"))))
+        if self._lang == "en":
+            return self._modified(self._expand(template, own), inside)
+        return self._core_ja(order, template, own, inside=inside)
+
+    def _modified(self, core: str, inside: Sequence[str]) -> str:
+        """An English clause with adverbs around it."""
         rng = self._rng
-        row = list(parts)
+        phrases = list(inside)
+        if len(phrases) > 1 and _MANNER.match(phrases[0]) and _MANNER.match(phrases[1]):
+            phrases[:2] = [f"{phrases[0]}{rng.choice((' and ', ' but ', ' ', ', '))}{phrases[1]}"]
+        is_led = "coring}" not in self._template and "core2" not in self._family.text[0]
+        for phrase in phrases:
+            goes = re.match(r"(?:go|drive|move|head|come|travel|proceed|run) (?=to )", core)
+            if goes and _MANNER.match(phrase) and rng.random() < 0.4:
+                core = f"{goes[0]}{phrase} {core[goes.end() :]}"
+            elif is_led and not phrase.startswith(_LEADS_NOT) and rng.random() < 0.22:
+                core = phrase + rng.choice((" ", ", ", ": ", " ")) + core
+            else:
+                core += rng.choice((" ", " ", " ", ", ")) + phrase
+        return core
+
+    def _core_ja(
+        self, order: Order, template: str, bound: dict[str, str], *, inside: Sequence[str]
+    ) -> str:
+        """A Japanese clause: parts in a row, adverbs anywhere, the verb with its ending."""
+        rng, fields = self._rng, self._fields
+        thing = bound.get("O")
+        if order.thing is not None and thing is not None:
+            particle = rng.choices(("を", "、", "は", ""), (88, 4, 5, 3))[0]
+            if not thing and not template.startswith("{Ow}"):
+                thing = "それ"
+            if not thing:
+                particle = ""
+            elif thing in ("それ", "これ") or (particle == "" and not fields.get("spaced")):
+                particle = "を"
+            bound["Ow"] = thing + particle
+        row_template, _, verbs_name = template.removeprefix("=").partition(">")
+        row = [self._expand(part, bound) for part in row_template.split("/")]
+        is_whole = template.startswith("=")
+        verb = ""
+        if not is_whole:
+            verbs = self._phrases["verbs"]
+            name = verbs_name or f"{order.action}_T"
+            ways = verbs[name if name in verbs and (order.place or verbs_name) else order.action]
+            nouns = [way for way in ways if way.endswith("*")]
+            verb = self._conjugated(rng.choice(nouns if self._end == "noun" and nouns else ways))
+            if row[-1].endswith("を") and order.thing is not None and rng.random() < 0.06:
+                verb = self._expand("(全部|{d1}個|{d1}本|{d1}枚|二つ|一つ|すべて|2つ)") + verb
         for phrase in inside:
-            row.insert(rng.randrange(len(row) + 1), phrase + rng.choice(("、", "", "")))
-        if self._family.fields.get("inverted") and len(row) > 1:
+            at = rng.randrange(len(row) + (not is_whole))
+            row.insert(at, phrase + rng.choice(("、", "", "")))
+        if fields.get("inverted") and len(row) > 1 and not is_whole:
             last = row.pop(rng.randrange(len(row)))
             return "".join((*row, verb, rng.choice(("、", "。", " ")), last.removesuffix("、")))
-        between = rng.choice((" ", " ", "　")) if self._family.fields.get("spaced") else ""
-        return between.join((*row, verb))
+        return (rng.choice((" ", "　")) if fields.get("spaced") else "").join((*row, verb))
 
     def _conjugated(self, verb: str) -> str:
         rng = self._rng
-        end = (
-            self._family.fields.get("end")
-            or rng.choices(("te", "imp", "dict", "noun"), (76, 8, 9, 7))[0]
-        )
+        end = self._end or rng.choices(("te", "imp", "dict", "noun"), (76, 8, 9, 7))[0]
         if verb.endswith("*"):
             stem = verb[:-1]
-            forms = [
-                f"{stem}して",
-                f"{stem}{rng.choice(('しろ', 'せよ'))}",
-                f"{stem}する",
-                f"{stem}し",
-            ]
             if end == "noun":
                 return stem + self._expand("{end_noun}")
+            forms = [f"{stem}して", stem + rng.choice(("しろ", "せよ")), f"{stem}する", f"{stem}し"]
         else:
             forms = verb.split("|")
-            if end == "noun":
-                end = "te" if self._family.fields.get("end") != "noun" else "dict"
-        te, imp, dictionary, stem = forms
+        te, imperative, dictionary, stem = forms
         match end:
-            case "te":
-                return te + self._expand("{end_te}")
             case "plain_te":
                 return te
             case "imp":
-                return imp + self._expand("{end_imp}")
+                is_formal = imperative.endswith("せよ")
+                return imperative + ("" if is_formal else self._expand("{end_imp}"))
             case "stem":
                 return stem + self._expand("{end_stem}")
-            case _:
-                if self._family.reason or "please-do" in self._family.id:
-                    return dictionary
-                return dictionary + self._expand("{end_dict}")
+            case "plain_dict":
+                return dictionary
+            case "dict":
+                is_open = self._family.reason or self._fields.get("tight")  # the text goes on
+                return dictionary + ("" if is_open else self._expand("{end_dict}"))
+        if end == "noun" and self._end == "noun":
+            return dictionary + self._expand("{end_dict}")
+        return te + self._expand("{end_te}")
 
 
 def load() -> RobotCommandGenerator:
@@ -1223,16 +836,16 @@ def _words(table: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, str, bool]
     return result
 
 
-def _weighted(table: Any) -> Any:
-    """Alternatives that end in `~3` are listed three times."""
+def _weighted(table: Any) -> Any:  # Any: a TOML value
+    """Alternatives that end in `~3` are listed three times (those of `~0.4` once)."""
     if isinstance(table, Mapping):
         return {key: _weighted(value) for key, value in table.items()}
     if not isinstance(table, list):
         return table
     result = []
     for item in table:
-        found = re.search(r"~(\d+)$", item)
-        result += [item[: found.start()]] * int(found[1]) if found else [item]
+        found = re.search(r"~([\d.]+)$", item)
+        result += [item[: found.start()]] * max(1, int(float(found[1]))) if found else [item]
     return result
 
 
@@ -1248,8 +861,10 @@ def _lower(text: str) -> str:
 
 
 def _plural(noun: str) -> str:
+    if noun.endswith(("pliers", "scissors", "tweezers", "glasses")):
+        return noun
     if noun.endswith(("s", "x", "ch", "sh")):
-        return noun if noun.endswith(("pliers", "scissors", "tweezers", "glasses")) else noun + "es"
+        return noun + "es"
     if noun.endswith("knife"):
         return noun[:-2] + "ves"
     if noun.endswith("y") and noun[-2] not in "aeiou":
@@ -1260,85 +875,75 @@ def _plural(noun: str) -> str:
 def _gerund(clause: str) -> str:
     """The first verb of an order in -ing; empty if it does not begin with one."""
     found = re.match(r"[A-Za-z]+(?![-'\w])", clause)
-    if found is None or found[0].lower() in _NO_VERBS:
+    if found is None or _NO_VERB.match(found[0]):
         return ""
     verb = found[0].lower()
     if verb.endswith("e") and not verb.endswith(("ee", "oe")):
         made = verb[:-1] + "ing"
-    elif re.fullmatch(
-        r"(?:put|set|get|cut|drop|grab|grip|let|stop|shut|run|slot|drag|tug|hit|tap|mop|scan|step|nod|plan)",
-        verb,
-    ):
-        made = verb + verb[-1] + "ing"
     else:
-        made = verb + "ing"
+        made = verb + (verb[-1] if _DOUBLED.match(verb) else "") + "ing"
     return made + clause[found.end() :]
 
 
 def _tidy(text: str, lang: str, rng: Random) -> str:
     text = re.sub(r" {2,}", " ", text).strip(" ,")
     text = re.sub(r" ([,.;!?])", r"\1", text)
-    text = re.sub(r"([,;:.]) ?([.!?])(?!\.)", r"\2", text) if "..." not in text else text
     if lang == "ja":
         text = re.sub(r"([、。！？])[、。]+", r"\1", text)
-        if not text.endswith(("。", "！", "？", "?", "!")) and rng.random() < 0.3:
-            text += "。"
-        return text
+        is_ended = text.endswith(("。", "！", "？", "?", "!"))
+        return text if is_ended or rng.random() < 0.7 else f"{text}。"
+    if "..." not in text:
+        text = re.sub(r"([,;:.]) ?([.!?])", r"\2", text)
     if rng.random() < 0.55:
-        bare = _FRAMES.sub("", text)[:1]
-        at = text.find(bare)
-        if bare.islower() and text[at - 1 : at] not in (OBJECT[0], TARGET[0]):
-            text = text[:at] + bare.upper() + text[at + 1 :]
-    if text[-1] not in ".!?" and rng.random() < 0.35:
+        at = next((i for i, c in enumerate(text) if not _FRAMES.match(c)), 0)
+        if at == 0 or rng.random() < 0.5:  # a name that comes first may get its capital, too
+            text = text[:at] + text[at : at + 1].upper() + text[at + 1 :]
+    if text[-1:] not in ".!?" and rng.random() < 0.35:
         text += rng.choice((".", ".", ".", "!", " !"))
     return text
 
 
-def _noisy(text: str, rng: Random, family: Family, draw: Draw) -> str:
+def _noisy(text: str, rng: Random, family: Family, *, is_heavy: bool) -> str:
     """What fingers, telephones and keyboards do. Names keep their letters; case changes theirs."""
-    fields = family.fields
-    if fields.get("case") == "upper":
+    is_english = family.lang == "en"
+    if family.fields.get("case") == "upper":
         text = text.upper()
-    if fields.get("bare"):
-        marks = "[,.!?;:]" if family.lang == "en" else "[、。！？]"
-        text = re.sub(
-            marks + r"(?!\d)", " " if family.lang == "ja" and rng.random() < 0.5 else "", text
-        )
-        text = text.lower() if family.lang == "en" else text
-    share = 1.0 if draw.is_noisy else 0.22
-    if rng.random() > share:
+    if family.fields.get("bare"):
+        gap = " " if not is_english and rng.random() < 0.5 else ""
+        text = re.sub(("[,.!?;:]" if is_english else "[、。！？]") + r"(?!\d)", gap, text)
+        text = text.lower() if is_english else text
+    if rng.random() > (1.0 if is_heavy else 0.22):
         return text
-    rounds = rng.randrange(1, 4) if draw.is_noisy else 1
-    if family.lang == "en":
-        for _ in range(rounds):
-            text = _outside_names(text, rng)
-        if rng.random() < (0.4 if draw.is_noisy else 0.3):
+    if is_english:
+        for _ in range(rng.randrange(1, 4) if is_heavy else 1):
+            text = _slipped(text, rng)
+        if rng.random() < (0.4 if is_heavy else 0.3):
             text = noise.recase(text, rng)
         if rng.random() < 0.15:
             text = re.sub(r"[,.!?;](?!\d)", "", text)
-    else:
-        if rng.random() < 0.45:
-            text = noise.full_width(text)
-        elif rng.random() < 0.4:
-            text = noise.half_width_kana(text)
-        if rng.random() < 0.35:
-            text = re.sub("[、。]", rng.choice(("", " ", "，")), text)
-        if draw.is_noisy and rng.random() < 0.5:
-            text = text.replace("ください", rng.choice(("くださぃ", "くださいい", "くだい")))
+        return text
+    if rng.random() < 0.45:
+        text = noise.full_width(text)
+    elif rng.random() < 0.4:
+        text = noise.half_width_kana(text)
+    if rng.random() < 0.35:
+        text = re.sub("[、。]", rng.choice(("", " ", "，")), text)
+    if is_heavy and rng.random() < 0.5:
+        text = text.replace("ください", rng.choice(("くださぃ", "くださいい", "くだい")))
     return text
 
 
-def _outside_names(text: str, rng: Random) -> str:
-    """One slip of the finger, but not in a name that the answer gives, nor in a figure."""
-    pieces: list[str] = []
-    end = 0
+def _slipped(text: str, rng: Random) -> str:
+    """One slip of the finger, but not in a name that the answer gives, nor near a figure."""
     spans = [*_FRAMED.finditer(text)]
     target = rng.randrange(len(spans) + 1)
+    pieces: list[str] = []
+    end = 0
     for i, found in enumerate(spans):
         outside = text[end : found.start()]
-        pieces += (noise.typo(outside, rng) if i == target else outside, found[0])
+        is_hit = i == target and not re.search(r"\d", outside)
+        pieces += (noise.typo(outside, rng) if is_hit else outside, found[0])
         end = found.end()
     tail = text[end:]
-    if target == len(spans) and not re.search(r"\d", tail):
-        tail = noise.typo(tail, rng)
-    return "".join((*pieces, tail))
+    is_hit = target == len(spans) and not re.search(r"\d", tail)
+    return "".join((*pieces, noise.typo(tail, rng) if is_hit else tail))
