@@ -15,9 +15,11 @@ Answer = Mapping[str, Any]  # Any: a JSON value
 # The first that matches wins, so the narrow ones come first.
 UNSAFE = re.compile(
     r"\b(?:bypass|disable|override|defeat|deactivate|ignore|jumper)\b.*\b(?:guard|curtain|interlock|"
-    r"scanner|stop|safety|limit|alarm|fence|relay)|\b(?:hit|punch|ram|kick|attack|run over|throw)\b.*"
+    r"scanner|stop|safety|limit|alarm|fence|relay)|\b"
+    r"(?:hit|punch|ram|kick|attack|run over|throw)\b.*"
     r"\b(?:me|him|her|man|operator|worker|person|people|visitor|at)\b|payload|rated load|"
-    r"(?:柵|カーテン|インターロック|非常停止|スキャナ|安全|警報|アラーム).*(?:無効|解除|無視|切って|外して|バイパス|オフ)|"
+    r"(?:柵|カーテン|インターロック|非常停止|スキャナ|安全|警報|アラーム).*"
+    r"(?:無効|解除|無視|切って|外して|バイパス|オフ)|"
     r"殴|轢|叩け|ぶつかれ|定格|可搬重量を超|人がいても",
     re.IGNORECASE,
 )
@@ -32,8 +34,8 @@ OTHER = re.compile(
     re.IGNORECASE,
 )
 UNCLEAR = re.compile(
-    r"\b(?:there|somewhere|same|again|as before|the usual|never mind|forget it)\b|\bor\b|そこに|あそこ|"
-    r"同じ|いつもの|やっぱりいい|または|もしくは",
+    r"\b(?:there|somewhere|same|again|as before|the usual|never mind|forget it)\b|\bor\b|"
+    r"そこに|あそこ|同じ|いつもの|やっぱりいい|または|もしくは",
     re.IGNORECASE,
 )
 ACTIONS: tuple[tuple[str, str], ...] = (
@@ -66,12 +68,14 @@ ACTIONS: tuple[tuple[str, str], ...] = (
     ("clean", r"\b(?:clean|wipe|sweep|mop|polish|wash)\b|拭|掃除|清掃|洗|磨"),
     (
         "inspect",
-        r"\b(?:inspect|check|look at|examine|scan|photograph|measure)\b|点検|検査|調べ|撮影|確認|測",
+        r"\b(?:inspect|check|look at|examine|scan|photograph|measure)\b|"
+        r"点検|検査|調べ|撮影|確認|測",
     ),
     (
         "move_object",
         r"\b(?:move|take|carry|transfer|transport|bring|deliver)\b.*\b(?:to|into|onto)\b|"
-        r"\b(?:pick up|grab|take)\b.*\band (?:put|place|drop)\b|を.*(?:運|移|搬送|移動|持って行|持っていっ)|取って.*置",
+        r"\b(?:pick up|grab|take)\b.*\band (?:put|place|drop)\b|"
+        r"を.*(?:運|移|搬送|移動|持って行|持っていっ)|取って.*置",
     ),
     (
         "place",
@@ -95,25 +99,29 @@ CONSTRAINTS: tuple[tuple[str, str], ...] = (
     ("fast", r"\b(?:quick(?:ly)?|fast|hurry|full speed)\b|急い|早く|素早|至急|全速"),
     (
         "gentle",
-        r"\b(?:gent(?:ly|le)|careful(?:ly)?|fragile|softly|with care)\b|don't drop|そっと|慎重|丁寧|優し|割れ物|落とさ",
+        r"\b(?:gent(?:ly|le)|careful(?:ly)?|fragile|softly|with care)\b|"
+        r"don't drop|そっと|慎重|丁寧|優し|割れ物|落とさ",
     ),
     ("keep_upright", r"\b(?:upright|tilt\w*|spill\w*|level|tip)\b|傾け|水平|こぼ|倒さ"),
     ("avoid_people", r"\b(?:people|anyone|workers|operators)\b|人(?:に|を)|歩行者|作業者に"),
     (
         "avoid_contact",
-        r"\b(?:don't|do not|without) (?:touch|hit|bump)\w*|collision|keep clear|ぶつけ|触れ|当たら|接触|干渉",
+        r"\b(?:don't|do not|without) (?:touch|hit|bump)\w*|collision|"
+        r"keep clear|ぶつけ|触れ|当たら|接触|干渉",
     ),
     ("wait_for_signal", r"\bsignal\b|say (?:so|go)|on my|合図|許可|指示があ|ランプが"),
     (
         "check_first",
-        r"\b(?:check|verify|make sure|confirm)\b.*\b(?:first|before)\b|確認して(?:から|$)|確かめ|確認後|先に",
+        r"\b(?:check|verify|make sure|confirm)\b.*\b(?:first|before)\b|"
+        r"確認して(?:から|$)|確かめ|確認後|先に",
     ),
     ("one_at_a_time", r"\bone (?:by one|at a time)\b|individually|ずつ|づつ"),
     ("dry_run", r"\bdry[- ]run\b|simulat|test mode|シミュレーション|空運転|実際には"),
     ("keep_hold", r"don't let go|keep hold|hold (?:it|on to)|離さ|持ったまま|放さ"),
     (
         "return_home",
-        r"\b(?:and|then|afterwards) .{0,6}(?:come back|go home|return)|終わったら.{0,8}(?:戻|帰)|その後.{0,6}戻",
+        r"\b(?:and|then|afterwards) .{0,6}(?:come back|go home|return)|"
+        r"終わったら.{0,8}(?:戻|帰)|その後.{0,6}戻",
     ),
     ("report_when_done", r"\b(?:tell me|let me know|report|notify me)\b|報告|教えて|知らせ"),
 )
@@ -131,13 +139,19 @@ _SPEED = re.compile(
     r"([\d.,]+)\s?(mm|cm|m|in|ミリ|センチ)[a-z]*\s?(?:/\s?(?:s|秒)|per sec|毎秒)"
 )
 _FIX = re.compile(
-    r",? ?\b(?:no|sorry|i mean|actually|make that|correction)\b[, ]+|、(?:いや|違う|やっぱり|訂正)、?"
+    r",? ?\b(?:no|sorry|i mean|actually|make that|correction)\b[, ]+|"
+    r"、(?:いや|違う|やっぱり|訂正)、?"
 )
-_END = r"(?=[.,;!?]|$| (?:and|but|at|with|on my|without|slowly|gently|carefully|please|then|now|when)\b)"
+_END = (
+    r"(?=[.,;!?]|$| (?:and|but|at|with|on my|without|slowly|gently|carefully|please|then|now|when)"
+    r"\b)"
+)
 _OBJECT = re.compile(
-    r"\b(?:pick up|put down|look at|take|grab|lift|grasp|pick|put|place|set|move|carry|bring|transfer|give|hand|"
-    r"pass|fetch|push|pull|press|open|close|shut|inspect|check|scan|count|clean|wipe|load|insert|drop)\s+"
-    r"(?:me )?(?:the |a |an |that |this |my |all )*(.+?)(?= (?:to|into|in|on|onto|from|at|off)\b|[.,;!?]|$)",
+    r"\b(?:pick up|put down|look at|take|grab|lift|grasp|pick|put|place|set|move|carry|bring|transfer|"
+    r"give|hand|pass|fetch|push|pull|press|open|close|shut|inspect|check|scan|count|clean|wipe|"
+    r"load|insert|drop)\s+"
+    r"(?:me )?(?:the |a |an |that |this |my |all )*(.+?)"
+    r"(?= (?:to|into|in|on|onto|from|at|off)\b|[.,;!?]|$)",
     re.IGNORECASE,
 )
 _TARGET = re.compile(
@@ -159,7 +173,7 @@ def rules(inputs: Sequence[Mapping[str, Any]]) -> list[Answer | None]:
 def copy_slot(
     neighbour_input: Mapping[str, Any], neighbour: Answer, asked: Mapping[str, Any]
 ) -> Answer:
-    """The neighbour's answer with the names and the speed that the rules find in the asked order."""
+    """The neighbour's answer with the names and the speed that the rules find in the order."""
     if "abstain" in neighbour:
         return neighbour
     text = unicodedata.normalize("NFKC", str(asked["text"]))
