@@ -147,8 +147,8 @@ _END = (
     r"\b)"
 )
 _OBJECT = re.compile(
-    r"\b(?:pick up|put down|look at|take|grab|lift|grasp|pick|put|place|set|move|carry|bring|transfer|"
-    r"give|hand|pass|fetch|push|pull|press|open|close|shut|inspect|check|scan|count|clean|wipe|"
+    r"\b(?:pick up|put down|look at|take|grab|lift|grasp|pick|put|place|set|move|carry|bring|"
+    r"transfer|give|hand|pass|fetch|push|pull|press|open|close|shut|inspect|check|scan|count|clean|wipe|"
     r"load|insert|drop)\s+"
     r"(?:me )?(?:the |a |an |that |this |my |all )*(.+?)"
     r"(?= (?:to|into|in|on|onto|from|at|off)\b|[.,;!?]|$)",
