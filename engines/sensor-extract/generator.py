@@ -22,7 +22,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.0.0"
+VERSION = "1.1.0"
 FOLDER = Path(__file__).parent
 MAX_READINGS = 8
 MAX_CHARS = 420
@@ -71,6 +71,7 @@ LISTS: Mapping[str, tuple[str, ...]] = {
     "list-number": ("{i}. {s} {v}", "{i}\\) {s}: {v}", "\\({i}\\) {s} {v}"),
     "list-status": ("{s}: {v} (OK|ok|normal|high|low|NG|正常|高め)", "{s} {v} - (ok|high|正常)"),
     "list-limit": ("{s}: {v} \\((max|limit|上限|設定) {w}\\)", "{s} {v} / (SP|target|基準) {w}"),
+    "list-unit-first": ("{s} \\({u}\\): {x}", "{s} [{u}] {x}", "{s}\\({u}\\) {x}", "{s}, {u}: {x}"),
     "list-timed": ("{h} {s} {v}", "{h} - {s}: {v}", "{h}, {s}, {v}", "{h} {s}={v}"),
     "list-time-behind": ("{s}: {v} \\({t}\\)", "{s} {v} @ {t}", "{s} {v} {t}"),
     "list-arrow": ("{s} -> {v}", "> {s} {v}", "{s} .. {v}"),
@@ -334,6 +335,10 @@ class SensorExtractGenerator:
             report.parts.append(" " if lang == "en" else "")
         if report.prints_units == 0.0 and rng.random() < 0.4:
             self._unit_head(rng, report)
+        if rng.random() < 0.1:
+            kind = "event" if times != "head" and rng.random() < 0.4 else "aside"
+            self._aside(rng, report, kind)
+            report.parts.append(rng.choice(_SENTENCE_ENDS[lang]))
         if times == "head" and not any(g.endswith(" h") for g in own["gives"]):
             self._say(rng, report, rng.choice(around["head"]))
             report.parts.append(" " if lang == "en" else "")
@@ -461,7 +466,10 @@ class SensorExtractGenerator:
             if rng.random() < 0.4:
                 text = text[:1].upper() + text[1:]
         is_list = bool(clause.get("alike"))
-        writer = _ClauseWriter(self, rng, report, sensors, gives, is_list=is_list)
+        is_one = bool(clause.get("one_name"))
+        writer = _ClauseWriter(
+            self, rng, report, sensors, gives, is_list=is_list, is_one_name=is_one
+        )
         offset = report.num_chars
         names = {mark: slot for slot, mark in marks.items()}
         out: list[str] = []
@@ -507,6 +515,20 @@ class SensorExtractGenerator:
                 sensors[slot] = report.last
                 continue
             like = next(iter(sensors.values()), None) if clause.get("alike") else None
+            if clause.get("one_name"):
+                if report.common is not None:
+                    return None
+                avoids = [s.quantity for s in sensors.values()]
+                other = self.new_sensor(rng, report, avoids=("ph", *avoids))
+                first = next(iter(sensors.values()), None)
+                other.names_unit = False
+                if first is not None:
+                    report.sensors.remove(other)
+                    other.name, other.shown = first.name, first.shown
+                elif "-" not in other.name and "_" not in other.name:
+                    other.name = other.shown = self._machine(rng, report)
+                sensors[slot] = other
+                continue
             known = [s for s in report.sensors if s not in sensors.values()]
             if known and like is None and not clause.get("apart") and rng.random() < 0.18:
                 again = rng.choice(known)
@@ -536,13 +558,15 @@ class SensorExtractGenerator:
         end = "\n" if rng.random() < 0.9 else rng.choice((" / ", "; ", "、", ", "))
         for i in range(max(2, wanted)):
             gives = ["s v t" if "{t}" in line else "s v h" if "{h}" in line else "s v a"]
+            if "{x}" in line:
+                gives = ["s x a"]
             if rng.random() < 0.1 and "(" not in line:
-                gives = [gives[0].replace("v", "-")]
+                gives = [gives[0].replace("v", "-").replace("x", "-")]
             if "{h}" in line and i and rng.random() < 0.2:
                 report.minute -= report.step  # the same time again
             text = line.replace("{i}", str(i + 1))
             if "-" in gives[0]:
-                text = text.replace("{v}", "{miss}")
+                text = text.replace("{v}", "{miss}").replace("{x}", "{miss}")
             clause = {"text": [text], "gives": gives, "lang": report.lang}
             self._clause(rng, report, clause)
             report.parts.append(end)
@@ -694,6 +718,22 @@ class SensorExtractGenerator:
             return name, name
         name = self._plain_name(rng, report, entry, lang)
         return name, name
+
+    def _machine(self, rng: Random, report: Report) -> str:
+        """A machine, with its number or as a tag."""
+        machine, number = rng.choice(report.names[report.lang]), rng.randrange(1, 13)
+        if report.lang == "ja":
+            return rng.choice(
+                (f"{number}号機", f"{machine}{number}", machine, f"No.{number}{machine}")
+            )
+        if rng.random() < 0.3 and not report.names["is_held"]:
+            return _tag(
+                rng, rng.choice(("P", "M", "K", "C", "MTR", "PMP", "FAN", "E")), is_any=True
+            )
+        name = rng.choice(
+            (f"{machine} {number}", f"{machine} {number}", machine, f"{machine} #{number}")
+        )
+        return name[0].upper() + name[1:] if rng.random() < 0.4 else name
 
     def _plain_name(self, rng: Random, report: Report, entry: Mapping[str, Any], lang: str) -> str:
         quantity = rng.choice(entry[lang])
@@ -912,8 +952,11 @@ class _ClauseWriter:
         gives: Sequence[Sequence[str]],
         *,
         is_list: bool,
+        is_one_name: bool,
     ) -> None:
+        self._is_one_name = is_one_name
         self._is_list = is_list
+        self._is_headed = False
         self._generator = generator
         self._rng = rng
         self._report = report
@@ -960,6 +1003,12 @@ class _ClauseWriter:
                 if not is_bare:
                     self._printed.add(id(sensor))
                 return self._generator.draw_other(self._rng, sensor, is_bare=is_bare)
+            case "u":
+                sensor = next(iter(self._sensors.values()))
+                self._printed.add(id(sensor))
+                self._is_headed = True
+                forms = self._generator.heads.get(sensor.unit.name, [sensor.unit.name])
+                return str(self._rng.choice(forms))
             case "mach":
                 words = self._report.names[self._report.lang]
                 number = self._rng.randrange(1, 13)
@@ -999,10 +1048,10 @@ class _ClauseWriter:
                 value, at = sensor.last, end
             elif value_slot != "-":
                 value = sensor.last = self._values[value_slot]
-            says_unit = sensor.names_unit or report.common is not None
+            says_unit = sensor.names_unit or self._is_headed or report.common is not None
             if says_unit or (value_slot != "-" and sensor.is_unit_known):
                 unit = sensor.unit.name
-            name = self._names[sensor_slot]
+            name = self._names.get(sensor_slot, self._names.get("s", ""))
             report.readings.append(Reading(name, value, unit, time, at))
             previous = time
             report.last, report.last_name = sensor, name
@@ -1011,6 +1060,8 @@ class _ClauseWriter:
         if named:
             slot = max(named, key=lambda s: self._at[s])
             report.last, report.last_name = self._sensors[slot], self._names[slot]
+        if self._is_one_name:
+            report.last = None  # it has several values at once
         if is_behind and report.ambient is not None:
             report.is_stale = True
         elif head is not None:
@@ -1034,6 +1085,8 @@ class _ClauseWriter:
 
     def _prints_unit(self, sensor: Sensor) -> bool:
         """Whether values of the sensor have their unit in this clause."""
+        if self._is_one_name:
+            return True
         if id(sensor) not in self._units:
             rate = self._report.prints_units * (0.6 if sensor.is_unit_known else 1.0)
             self._units[id(sensor)] = self._rng.random() < rate
@@ -1062,6 +1115,8 @@ class _Table:
             self._missing = "---"
         self._unit_place = rng.choices(("head", "cell", "none"), (6, 3, 1))[0]
         self._miss_rate = rng.choice((0.0, 0.08, 0.15))
+        self._is_dated = rng.random() < 0.07
+        self._is_iso = report.time_style == "hm" and rng.random() < 0.2
 
     def write(self) -> None:
         """Write it."""
@@ -1214,8 +1269,12 @@ class _Table:
 
     def _times(self, count: int) -> list[tuple[str, str]]:
         times = []
+        date = _date(self._rng)
+        is_dated = self._is_dated and "月" not in date
         for _ in range(count):
             shown, time = self._generator.next_time(self._rng, self._report)
+            if is_dated:
+                shown = f"{date}{'T' if self._is_iso else ' '}{shown}"
             times.append((shown, time))
         return times
 
@@ -1387,6 +1446,8 @@ def _clock(rng: Random, minute: int, style: str) -> tuple[str, str]:
             return f"{hour:02d}:{past:02d}:{rng.randrange(60):02d}", label
     if minute == 720 and rng.random() < 0.2:
         return "noon", label
+    if rng.random() < 0.03:
+        return label + rng.choice(("h", " h", " hrs")), label
     return rng.choice((f"{hour}:{past:02d}", label)), label
 
 
