@@ -19,6 +19,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from skilld.skills.tool_calls import argument_unit
+from skilld.skills.units import Unit, converted, unit_behind
 from skilld.training import noise
 from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
@@ -26,6 +28,9 @@ from skilld.training.terminals import terminals
 
 VERSION = "1.0.0"
 FOLDER = Path(__file__).parent
+
+_NEED = {"~": (0.78, 0.75), "?": (0.45, 0.4)}
+"""How often a tool has such a parameter, and how often that is required; see verbs.toml."""
 
 NUM_TOOLS: Mapping[int, float] = {1: 2, 2: 3, 3: 34, 4: 33, 5: 16, 6: 6, 7: 3, 8: 3}
 """How often an input has so many tools."""
@@ -39,8 +44,8 @@ _VALUE = re.compile("[\uf000-\uf0ff]")
 _SMALL = frozenset(
     {
         "a", "an", "the", "to", "of", "for", "in", "on", "at", "and", "please", "is", "are", "was",
-        "it", "its", "by", "be", "i", "we", "you", "me", "my", "us", "can", "could", "would", "will",
-        "this", "that", "as", "so", "have", "has", "then", "also", "pls", "there", "s", "t",
+        "were", "by", "be", "me", "my", "us", "can", "could", "would", "as", "so", "then", "also",
+        "pls", "s", "t",
     }
 )  # fmt: skip
 _NUMBERS = {
@@ -48,7 +53,11 @@ _NUMBERS = {
     "nine": 9, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30,
 }  # fmt: skip
 # Actions of different things that can be asked for in the same words.
-_SAME_WORDS = (frozenset({"reset", "clear", "ack"}), frozenset({"status", "stock"}), frozenset({"notify", "sendto"}))
+_SAME_WORDS = (
+    frozenset({"reset", "clear", "ack"}),
+    frozenset({"status", "stock"}),
+    frozenset({"notify", "sendto"}),
+)
 _CODE_KEYS = frozenset({"tag", "wo", "docno", "num", "part", "alarmno", "address", "reg"})
 _NO_KEY = frozenset({"new", "all", "a", "the", "last"})
 
@@ -56,7 +65,12 @@ _UNIT = re.compile(
     r"(?i:rpm|[kmg]?hz|[km]?va?|m?a|[km]?wh?|[kmh]?pa|m?bar|psi|mm|ml|l|kg|g|min|h|hrs?|s|sec|c|k|nm|cp"
     r"|us|ntu|[a-z]{5,12})(?![A-Za-z0-9_-])|%"
 )
-_ORDERED = re.compile(r"\{(?:can|want|please)\}|\bto \{|not\|| \{[ab]\} (?:as|too)|n't|[Ll]et|just|and \{|be so")
+_ORDERED = re.compile(
+    r"\{(?:can|want|please)\}|\bto \{|not\|| \{[ab]\} (?:as|too)|n't|[Ll]et|just|and \{|be so"
+)
+_BIG_UNITS = ("minutes", "min", "hours", "h", "hrs", "hour", "days", "cm", "m", "kg", "liters", "l")
+_BARE_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|[a-z]+teen|ten|twenty|five|six|two|three|four|one")
+_PLAIN = re.compile(r"(\([a-z |-]+\)|[a-z]+) \{o\}")
 _STATEMENT = re.compile(r"\(?(?:i|we|i am)\b|\{(?:o|person)\}|stocktake|\(counted")
 
 Toml = Mapping[str, Any]
@@ -80,6 +94,8 @@ class Thing:
     units: tuple[str, ...]
     is_held: bool
     may: tuple[str, ...] = ()
+    ask: tuple[str, ...] = ()
+    tell: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +177,7 @@ class Order:
     text: str = ""
     question: str = ""
     is_bare: bool = False  # the words do not say what kind of thing it is
+    units: dict[str, tuple[Unit, Unit]] = field(default_factory=dict)  # said and wanted
     told: set[str] = field(default_factory=set)  # parameters said before the order
 
 
@@ -174,7 +191,8 @@ class MaintToolcallGenerator:
         verbs = _load("verbs.toml")
         self._literal = verbs["literal"]
         self._verbs: list[Toml] = [*verbs["verb"], *self._literal_verbs()]
-        self._things = [thing for thing in self._all_things()]
+        self._things = self._all_things()
+        self._wording: dict[str, Any] = _load("wording.toml")
         self._family: dict[str, Toml] = {}
         for lang in ("en", "ja"):
             self._family |= {f["id"]: {"lang": lang, **f} for f in families[lang]}
@@ -184,10 +202,10 @@ class MaintToolcallGenerator:
         drawn = terminals()
         drawn |= {
             "fake": _fake_name, "mm": _in_range(1, 12), "dd": _in_range(1, 28),
-            "hh": _in_range(6, 22), "mi": lambda rng: rng.choice(("00", "15", "30", "45", "20", "50")),
+            "hh": _in_range(6, 22), "mi": lambda rng: rng.choice(("00", "15", "30", "45", "50")),
             "h": lambda rng: str(rng.randrange(1, 12)), "ww": _in_range(1, 52),
-            "day": lambda rng: str(rng.randrange(1, 29)), "mon": lambda rng: str(rng.randrange(1, 13)),
-            "junk": _junk,
+            "day": lambda rng: str(rng.randrange(1, 29)),
+            "mon": lambda rng: str(rng.randrange(1, 13)), "junk": _junk,
         }  # fmt: skip
         self._grammars = {}
         for lang in ("en", "ja"):
@@ -475,11 +493,14 @@ class MaintToolcallGenerator:
             slots.append(self._key_slot(rng, action, word, draw, style=style, taken=taken))
         wanted: list[tuple[str, bool]] = []
         for name in verb.get("need", ()):
-            is_loose = name.endswith("~")
-            if is_loose and rng.random() < 0.22:
-                continue
-            wanted.append((name.rstrip("~"), not is_loose or rng.random() < 0.75))
-        extras = [name for name in (*verb.get("may", ()), *thing.may) if name not in {n for n, _ in wanted}]
+            there, required = _NEED.get(name[-1], (1.0, 1.0))
+            if rng.random() < there:
+                wanted.append((name.rstrip("~?"), rng.random() < required))
+        extras = [
+            name
+            for name in (*verb.get("may", ()), *thing.may)
+            if name not in {n for n, _ in wanted}
+        ]
         count = min(len(extras), rng.choices((0, 1, 2, 3), (38, 36, 20, 6))[0])
         wanted += [(name, rng.random() < 0.14) for name in rng.sample(extras, count)]
         for name, is_required in wanted:
@@ -513,13 +534,8 @@ class MaintToolcallGenerator:
         taken.add(name)
         description = ""
         if rng.random() < 0.55:
-            description = rng.choice(
-                (
-                    f"ID of the {word}", f"Which {word}", f"{word} number", f"Name of the {word}",
-                    f"{word.capitalize()} id", f"The {word}", f"Identifier of the {word}",
-                    f"Tag of the {word}",
-                )
-            )  # fmt: skip
+            text = self._put(rng, "key_description", {"t": word})
+            description = text[:1].upper() + text[1:]
         kind_type = "integer" if is_integer and (kind == "unit" or rng.random() < 0.6) else "string"
         is_required = _object(action) != "some" or rng.random() < 0.5
         return Slot("key", name, kind_type, description, is_required, kind)
@@ -585,7 +601,7 @@ class MaintToolcallGenerator:
         elif roll < 0.86:
             name = f"{word} {action}"
         elif roll < 0.95:
-            prefix = rng.choice(("cmms", "plant", "mes", "erp", "scada", "maint", "api", "shop"))
+            prefix = rng.choice(self._wording["prefix"])
             name = f"{prefix} {action} {word}"
         else:
             name = action
@@ -600,14 +616,8 @@ class MaintToolcallGenerator:
         text = text.replace("{ts}", plural).replace("a {t}", f"{_article(word)} {word}")
         text = text.replace("{t}", word)
         tail = rng.random()
-        if tail < 0.12:
-            text += rng.choice(
-                (
-                    " in the CMMS", " in the maintenance system", " via the plant gateway",
-                    " in SAP", " of this plant", " (maintenance only)", " for the shop floor",
-                    " through the SCADA interface",
-                )
-            )  # fmt: skip
+        if tail < 0.3:
+            text += rng.choice(self._wording["tail"])
         if tail > 0.6:
             text += "."
         return text
@@ -638,7 +648,8 @@ class MaintToolcallGenerator:
                 said,
                 dropped=dropped,
                 shared=shared,
-                is_corrected=i == corrected, may_state=not _ORDERED.search(layout["t"]),
+                is_corrected=i == corrected,
+                may_state=not _ORDERED.search(layout["t"]),
             )
             if order is None:
                 return None
@@ -657,6 +668,7 @@ class MaintToolcallGenerator:
         shared: Order | None = None,
         is_corrected: bool = False,
         may_state: bool = False,
+        may_prelude: bool = True,
     ) -> Order | None:
         """Draw the values of a call and word it."""
         spoken: dict[str, str] = {}
@@ -674,7 +686,7 @@ class MaintToolcallGenerator:
                         return None
                     pronoun = slot.param
                     values[slot.name] = value
-                    word = rng.choice(("it", "it", "it", "that one", "the same one", "this"))
+                    word = rng.choice(self._wording["it_again"])
                     spoken[slot.param] = word
                     continue
             made = self._value(rng, lang, draw, tool, slot, said)
@@ -689,7 +701,8 @@ class MaintToolcallGenerator:
         if lang == "ja":
             return self._word_it_ja(rng, order, spoken, said)
         prelude = ""
-        if may_state and not is_corrected and shared is None and not dropped and rng.random() < 0.3:
+        is_plain = not is_corrected and shared is None and not dropped
+        if may_state and may_prelude and is_plain and rng.random() < 0.3:
             prelude = self._prelude(rng, order, spoken, said)
         return self._word_it(rng, order, spoken, may_state=may_state, prelude=prelude, said=said)
 
@@ -727,15 +740,8 @@ class MaintToolcallGenerator:
         if made is None:
             return False
         right, wrong = spoken[slot.param], made[1]
-        spoken[slot.param] = rng.choice(
-            (
-                f"{wrong}, no, {right}", f"{wrong}, no wait, {right}", f"{wrong}, sorry, {right}",
-                f"{wrong}, I mean {right}", f"{wrong} no {right}", f"{wrong} - sorry - {right}",
-                f"{wrong}, correction, {right}", f"{wrong}... no, {right}", f"{wrong} or rather {right}",
-                f"{wrong} uh {right}", f"{wrong}, scratch that, {right}", f"{wrong}, make that {right}",
-                f"not {wrong} but {right}", f"{wrong}, actually {right}",
-            )
-        )  # fmt: skip
+        slots_said = {"wrong": wrong, "right": right}
+        spoken[slot.param] = self._put(rng, "correct", slots_said)
         return True
 
     def _both(
@@ -745,18 +751,30 @@ class MaintToolcallGenerator:
         key = next((s for s in tool.slots if s.param == "key"), None)
         if key is None or key.type != "string":
             return None
-        first = self._order(rng, lang, draw, tool, said)
+        first = self._order(rng, lang, draw, tool, said, may_prelude=False)
         made = self._value(rng, lang, draw, tool, key, said)
         if first is None or made is None:
             return None
         mark = first.values[key.name]
         if first.text.count(mark) != 1:
             return None
-        joint = rng.choice((" and ", " and ", " & ", " plus ", " as well as ", " and also "))
-        first.text = first.text.replace(mark, f"{mark}{joint}{made[1]}")
-        if "qty" in {s.param for s in tool.slots if s.name in first.values}:
-            return None
-        second = Order(tool, {**first.values, key.name: made[0]})
+        second = Order(tool, {**first.values, key.name: made[0]}, units=first.units)
+        joint = rng.choice(self._wording["joint"]) if lang == "en" else rng.choice(("と", "、"))
+        other = rng.choice((made[0], made[1]))
+        quantity = next(
+            (s for s in tool.slots if s.param == "qty" and s.name in first.values), None
+        )
+        if quantity is not None:
+            counted = first.values[quantity.name]
+            at, place = first.text.find(counted), first.text.index(mark)
+            if lang == "ja" or not 0 <= at < place:
+                return None
+            again = self._value(rng, lang, draw, tool, quantity, said)
+            if again is None:
+                return None
+            second.values[quantity.name] = again[0]
+            other = f"{again[0]}{first.text[at + 1 : place]}{made[0]}"
+        first.text = first.text.replace(mark, f"{mark}{joint}{other}")
         return [first, second]
 
     def _value(
@@ -809,19 +827,10 @@ class MaintToolcallGenerator:
         is_code = slot.unit in _CODE_KEYS and " " not in said.texts[-1]
         if thing.cls in ("quantity", "file") or not is_code:
             return mark, mark
-        bare_number = said.texts[-1].isdigit()
         if lang == "ja":
             return mark, f"{rng.choice(thing.ja)}{mark}" if rng.random() < 0.7 else mark
-        roll = rng.random()
-        if roll < 0.5 or (bare_number and roll < 0.8):
-            return mark, f"{word} {mark}"
-        if roll < 0.6:
-            return mark, f"the {word} {mark}"
-        if roll < 0.66:
-            return mark, f"{word} {rng.choice(('number', 'no.', 'nr', '#', 'no'))} {mark}"
-        if roll < 0.69:
-            return mark, f"{mark} ({word})"
-        return mark, mark
+        kind = "number" if code.isdigit() else "code"
+        return mark, self._put(rng, kind, {"t": word, "k": mark})
 
     def _drawn(self, rng: Random, lang: str, draw: Draw, terminal: str) -> str:
         lists = self._values[terminal]
@@ -831,11 +840,35 @@ class MaintToolcallGenerator:
         options = lists.get(lang, lists["train"]) if rng.random() < 0.75 else lists["train"]
         return unicodedata.normalize("NFKC", grammar.expand(rng.choice(options), rng))
 
+    def _other_unit(self, rng: Random, slot: Slot, order: Order) -> str:
+        """A bigger unit than the one that is wanted, where that is said."""
+        wanted = argument_unit(slot.name, slot.description)
+        if wanted is None or wanted.quantity not in ("time", "length", "mass", "volume"):
+            return ""
+        known = {u: unit for u in _BIG_UNITS if (unit := unit_behind(u)) is not None}
+        bigger = [
+            u
+            for u, unit in known.items()
+            if unit.quantity == wanted.quantity
+            and wanted.factor < unit.factor <= wanted.factor * 3600
+        ]
+        if not bigger:
+            return ""
+        said = rng.choice(bigger)
+        order.units[slot.name] = (known[said], wanted)
+        return said
+
     def _clauses(
-        self, rng: Random, tool: Made, spoken: Mapping[str, str], lang: str, used: set[str],
-        *, told: set[str] | None = None
+        self,
+        rng: Random,
+        order: Order,
+        spoken: Mapping[str, str],
+        lang: str,
+        used: set[str],
+        *,
+        said: Said,
     ) -> list[str]:
-        told = told or set()
+        tool, told = order.tool, order.told
         clauses = []
         for slot in tool.slots:
             if slot.param not in spoken or slot.param in used or slot.param == "key":
@@ -851,6 +884,9 @@ class MaintToolcallGenerator:
             unit = slot.unit
             if "°" in unit or unit in ("C", "degrees", "K"):
                 unit = rng.choice(("°C", "C", "degrees"))
+            if "{u}" in template and _VALUE.fullmatch(value) and rng.random() < 0.2:
+                other = self._other_unit(rng, slot, order)
+                unit = said.add(other) if other else unit  # a slip in it would change the number
             clauses.append(template.replace("{u}", unit).replace("{v}", value).rstrip())
         rng.shuffle(clauses)
         return clauses
@@ -870,28 +906,26 @@ class MaintToolcallGenerator:
         return found
 
     def _word_it(
-        self, rng: Random, order: Order, spoken: dict[str, str], *, may_state: bool, prelude: str, said: Said
+        self,
+        rng: Random,
+        order: Order,
+        spoken: dict[str, str],
+        *,
+        may_state: bool,
+        prelude: str,
+        said: Said,
     ) -> Order | None:
         tool = order.tool
         verb = tool.action.verb
         said_inline: set[str] = set()
         direct = self._direct(rng, tool, order, "en")
-        options = [
-            s
-            for s in verb["say"]
-            if _slots_of(s) <= spoken.keys() | {"o"}
-            and (may_state or not _STATEMENT.match(s))
-        ]
-        template = rng.choice(options) if options else f"{rng.choice(verb['name'])} {{o}}"
-        if options:
-            said_inline = _slots_of(template) - {"o"}
-        else:
-            template = template.replace("_", " ")
+        template = self._template(rng, tool, spoken, may_state=may_state)
+        said_inline = _slots_of(template) - {"o", "k"}
         clauses = [text for name, text in direct.items() if name not in said_inline]
         used = said_inline | set(direct)
         noun = self._noun(rng, tool, spoken, used)
-        clauses += self._clauses(rng, tool, spoken, "en", used, told=order.told)
-        bound = {**spoken, "o": noun}
+        clauses += self._clauses(rng, order, spoken, "en", used, said=said)
+        bound = {**spoken, "o": noun, "k": spoken.get("key", "it")}
         for slot in tool.slots:
             if slot.param in said_inline and slot.unit and slot.param != "key":
                 unit = slot.unit
@@ -902,7 +936,9 @@ class MaintToolcallGenerator:
         grammar = self._grammars["en"]
         text = grammar.expand(template, rng, bound=bound)
         order.question = text
-        if questions := [q for q in verb.get("q", ()) if _slots_of(q) <= bound.keys()]:
+        asked = tool.action.thing.ask if verb["id"] == "read" else ()
+        bound["k"] = spoken.get("key", "it")
+        if questions := [q for q in (*verb.get("q", ()), *asked) if _slots_of(q) <= bound.keys()]:
             order.question = grammar.expand(rng.choice(questions), rng, bound=bound)
         tail = ""
         for clause in clauses:
@@ -915,9 +951,56 @@ class MaintToolcallGenerator:
         order.is_bare = _is_bare(order, said)
         return order
 
-    def _prelude(
-        self, rng: Random, order: Order, spoken: dict[str, str], said: Said
+    def _template(
+        self, rng: Random, tool: Made, spoken: Mapping[str, str], *, may_state: bool
     ) -> str:
+        """How an order is put, with {o} for its thing."""
+        verb, wording = tool.action.verb, self._wording
+        options = [
+            s
+            for s in (*verb["say"], *self._said_of(tool))
+            if _slots_of(s) <= spoken.keys() | {"o", "k"} and (may_state or not _STATEMENT.match(s))
+        ]
+        action = str(rng.choice(verb["name"])).replace("_", " ")
+        if not options:
+            return f"{action} {{o}}"
+        roll = rng.random()
+        plain = [s for s in options if _PLAIN.fullmatch(s)]
+        if plain and roll < 0.16 and _object(tool.action) not in ("new", "a"):
+            if roll < 0.07:
+                kind = "state" if may_state and rng.random() < 0.7 else "passive"
+                verbs = _PLAIN.fullmatch(rng.choice(plain))
+                assert verbs is not None
+                one = rng.choice(verbs[1].strip("()").split("|"))
+                return rng.choice(wording[kind]).replace("{done}", self._participle(one))
+            if roll < 0.13 and may_state:
+                return rng.choice(wording["terse"]).replace("{verb}", action)
+        if roll > 0.985:
+            template = rng.choice(wording["by_name"])
+            return template.replace("{tool}", tool.name).replace("{a_word}", "a")
+        return rng.choice(options)
+
+    def _said_of(self, tool: Made) -> Sequence[str]:
+        """What only this thing is told or asked."""
+        thing = tool.action.thing
+        return thing.tell if tool.action.verb["id"] == "set" else ()
+
+    def _participle(self, verb: str) -> str:
+        first, _, rest = verb.partition(" ")
+        irregular = self._wording["irregular"]
+        if verb in irregular:
+            return str(irregular[verb])
+        if first in irregular:
+            done = str(irregular[first])
+        elif first.endswith("e"):
+            done = first + "d"
+        elif first.endswith("y") and first[-2] not in "aeiou":
+            done = first[:-1] + "ied"
+        else:
+            done = first + "ed"
+        return f"{done} {rest}".strip()
+
+    def _prelude(self, rng: Random, order: Order, spoken: dict[str, str], said: Said) -> str:
         """What is wrong with a machine, told before the order; "" where that cannot be."""
         tool = order.tool
         where = "key" if tool.action.thing.cls in ("device", "sensor") else "asset"
@@ -937,7 +1020,9 @@ class MaintToolcallGenerator:
                 machine = said.texts[ord(machine) - _FIRST_VALUE]
             told = grammar.expand(f"{{part}} (on|of|at|in) {machine} is {{bad}}(| {{very}})", rng)
         else:
-            told = _trimmed(grammar.expand("({bad}|{bad} {very}|{sound}|{part} {bad}|{event})", rng))
+            told = _trimmed(
+                grammar.expand("({bad}|{bad} {very}|{sound}|{part} {bad}|{event})", rng)
+            )
         if about:
             mark = said.add(told)
             order.values[about[0].name] = mark
@@ -947,82 +1032,47 @@ class MaintToolcallGenerator:
         else:
             told_mark = told
         order.told.add(where)
-        spoken[where] = rng.choice(("it", "it", "that one", "this machine"))
-        end = rng.choice((", ", ", ", ". ", " - ", "; ", ", so ", " "))
+        spoken[where] = rng.choice(self._wording["it"])
+        end = rng.choice(self._wording["told_end"])
         if is_inside:
             return rng.choice(("", "the ")) + told_mark + end
-        first = told.split(" ")[0]
-        if first in self._bad:
-            return rng.choice((f"{who} is {told_mark}", f"{who} {told_mark}", f"{who} seems {told_mark}")) + end
-        return (
-            rng.choice(
-                (
-                    f"{who}: {told_mark}", f"{told_mark} on {who}", f"{told_mark} at {who}",
-                    f"{who} - {told_mark}", f"{who} {told_mark}", f"{who} has {told_mark}",
-                    f"we have {told_mark} on {who}", f"there is {told_mark} at {who}",
-                )
-            )
-            + end
-        )  # fmt: skip
+        kind = "told_state" if told.split(" ")[0] in self._bad else "told_noun"
+        return self._put(rng, kind, {"who": who, "told": told_mark}) + end
 
     def _noun(self, rng: Random, tool: Made, spoken: Mapping[str, str], used: set[str]) -> str:
-        thing = tool.action.thing
-        word, plural = rng.choice(thing.words)
-        mode = _object(tool.action)
-        key = spoken.get("key", "")
-        a_word = f"{_article(word)} {word}"
-        if mode == "value":
+        """The thing of an order; what it says of the arguments goes into `used`."""
+        word, plural = rng.choice(tool.action.thing.words)
+        mode, key = _object(tool.action), spoken.get("key", "")
+        slots = {"t": word, "ts": plural, "a": _article(word), "k": key}
+        if mode == "value" and key:
+            it = set(self._wording["it"]) | set(self._wording["it_again"])
+            return self._put(rng, "value_it" if key in it else "value", slots)
+        if mode == "item" and "qty" in spoken and "qty" not in used:
+            used.add("qty")
+            slots["q"] = spoken["qty"]
             if not key:
-                return f"the {word}"
-            return rng.choice(
-                (
-                    f"the {word} of {key}", f"{key} {word}", f"the {word} on {key}", f"{word} of {key}",
-                    f"the {word} at {key}", f"{word} {key}", f"the {key} {word}", f"{word} for {key}",
-                )
-            ) if key not in ("it", "this", "that one", "the same one") else f"the {word} of {key}"  # fmt: skip
+                return f"{spoken['qty']} {plural}"
+            # The key brings its noun along, and the list below has one, too.
+            found = _VALUE.findall(key)
+            slots["k"] = found[0] if len(found) == 1 else key
+            return self._put(rng, "item", slots)
         if mode == "new":
-            adjective = ""
-            slot = next((s for s in tool.slots if s.param == "priority"), None)
-            if slot and "priority" in spoken and "priority" not in used and rng.random() < 0.4:
+            urgency = ""
+            if "priority" in spoken and "priority" not in used and rng.random() < 0.4:
                 used.add("priority")
-                adjective = (
-                    f"{spoken['priority']} priority "
-                    if rng.random() < 0.5
-                    else f"{spoken['priority']} "
-                )
-            article = rng.choice((_article(adjective or word), "a new", "one"))
-            if article == "a new":
-                return f"a new {adjective}{word}"
-            return f"{article} {adjective}{word}"
-        if mode == "all":
-            return rng.choice((f"all {plural}", f"the {plural}", plural, f"every {word}"))
-        if mode in ("the", "last"):
-            return f"the {word}" if mode == "the" and rng.random() < 0.85 else word
-        if mode == "a":
-            return rng.choice((a_word, word, f"the {word}"))
+                urgency = f"{spoken['priority']}{rng.choice((' priority ', ' '))}"
+            slots |= {"t": urgency + word, "a": _article(urgency + word)}
+            return self._put(rng, "new", slots)
+        if mode in ("all", "a", "the", "last"):
+            return self._put(rng, mode, slots)
         if mode == "some":
-            return key or rng.choice((a_word, f"the {word}", f"one {word}"))
-        if mode == "item":
-            quantity = spoken.get("qty", "")
-            if quantity and "qty" not in used:
-                used.add("qty")
-                if not key:
-                    return f"{quantity} {plural}"
-                if key.split(" ")[0] in {w.split(" ")[0] for w, _ in thing.words}:
-                    key = key.split(" ", 1)[1]
-                    return f"{quantity} {plural} {key}"
-                return rng.choice(
-                    (
-                        f"{quantity} of {key}", f"{quantity} {key}", f"{quantity} x {key}",
-                        f"{quantity} pcs of {key}", f"{quantity} pieces of {key}", f"{quantity} pcs {key}",
-                        f"{key}, {quantity} pcs", f"{key} x {quantity}", f"{key} quantity {quantity}",
-                        f"{quantity} {plural} {key}", f"{quantity} {plural}, part number {key}",
-                        f"{quantity} units of {key}", f"{key} ({quantity} pcs)",
-                    )
-                )  # fmt: skip
-        if key:
-            return key
-        return rng.choice((a_word, f"the {word}", f"this {word}", f"the {word}", f"that {word}"))
+            return key or self._put(rng, "some", slots)
+        return key or self._put(rng, "the" if mode == "value" else "none", slots)
+
+    def _put(self, rng: Random, kind: str, slots: Mapping[str, str]) -> str:
+        """One of the wordings of a kind, filled in."""
+        template = rng.choice(self._wording[kind])
+        return re.sub(r"\{(\w+)\}", lambda f: slots.get(f[1], f[0]), template)
 
     def _word_it_ja(
         self, rng: Random, order: Order, spoken: dict[str, str], said: Said
@@ -1043,7 +1093,9 @@ class MaintToolcallGenerator:
             noun = key or word
         direct = self._direct(rng, tool, order, "ja")
         used |= set(direct)
-        front = "".join((*direct.values(), *self._clauses(rng, tool, spoken, "ja", used)))
+        front = "".join(
+            (*direct.values(), *self._clauses(rng, order, spoken, "ja", used, said=said))
+        )
         action = rng.choice(verb["ja"])
         particle = (
             "" if noun.endswith(("個", "本", "枚")) else rng.choice(("を", "を", "を", "の", ""))
@@ -1071,7 +1123,7 @@ class MaintToolcallGenerator:
                     "name": [word],
                     "desc": [
                         f"{word.capitalize()} a {{t}}",
-                        f"Have a {{t}} {word}",
+                        f"{word.capitalize()} the given {{t}}",
                         f"{word} {{ts}}",
                     ],
                     "say": [f"{word} {{o}}"],
@@ -1101,6 +1153,8 @@ class MaintToolcallGenerator:
                             units=tuple(entry.get("units", ())),
                             is_held=is_held,
                             may=tuple(entry.get("may", ())),
+                            ask=tuple(entry.get("ask", ())),
+                            tell=tuple(entry.get("tell", ())),
                         )
                     )
         return made
@@ -1168,7 +1222,9 @@ def _first_words(verb_id: str, verb: Toml) -> frozenset[str]:
         for template in (*verb["say"], *verb["name"]):
             head = template[1 : template.index(")")] if template[0] == "(" else template
             found |= {option.replace("_", " ").split(" ")[0] for option in head.split("|")}
-        _FIRST_WORDS[verb_id] = frozenset(found - {"i", "we", "{o}", "{person}", "get", "do", "put"})
+        _FIRST_WORDS[verb_id] = frozenset(
+            found - {"i", "we", "{o}", "{person}", "get", "do", "put"}
+        )
     return _FIRST_WORDS[verb_id]
 
 
@@ -1185,7 +1241,8 @@ def _as_call(order: Order) -> dict[str, Any]:
     for slot in order.tool.slots:
         if slot.name in arguments:
             value = arguments[slot.name]
-            typed[slot.name] = (slot.type, value) if slot.type in _POINTED else value
+            units = order.units.get(slot.name)
+            typed[slot.name] = (slot.type, value, units) if slot.type in _POINTED else value
     return {"name": order.tool.name, "arguments": typed}
 
 
@@ -1195,14 +1252,16 @@ _POINTED = ("string", "integer", "number")
 def _spoken_value(value: Any, texts: Sequence[str]) -> Any:
     if not isinstance(value, tuple):
         return value
-    kind, mark = value
+    kind, mark, units = value
     text = texts[ord(mark) - _FIRST_VALUE]
     if kind == "string":
         return _trimmed(text)
     if text.lower() in _NUMBERS:
-        return _NUMBERS[text.lower()]
-    digits = text.replace(",", "")
-    return float(digits) if "." in digits else int(digits)
+        number: int | float = _NUMBERS[text.lower()]
+    else:
+        digits = text.replace(",", "")
+        number = float(digits) if "." in digits else int(digits)
+    return number if units is None else converted(number, said=units[0], wanted=units[1])
 
 
 def _trimmed(text: str) -> str:
@@ -1261,19 +1320,28 @@ def _written(text: str, values: Sequence[str]) -> str | None:
         if written[start - 1 : start] == "." and written[start - 2 : start - 1].isalnum():
             return None
         behind = written[stop : stop + 14]
-        if behind and _script(behind[0]) == _script(value[-1]) != "":
-            if not (value[-1].isdigit() and _UNIT.match(behind)):
-                return None
+        has_unit = value[-1].isdigit() and _UNIT.match(behind)
+        if behind and not has_unit and _script(behind[0]) == _script(value[-1]) != "":
+            return None
         words = value.split(" ")
+        # Equal numbers share a mark, and their units may differ.
+        if _BARE_NUMBER.fullmatch(value) and len(_same_number(value).findall(written)) > 1:
+            return None
         digits = re.findall(r"\d+", value)
         if "月" in value and len(set(digits)) < len(digits):
             return None
         if len(words) > 1:
             # The shortest way from its first word to its last must be the value itself.
-            ends = re.compile(rf"(?<!\w){re.escape(words[0])}(?!\w)|(?<!\w){re.escape(words[-1])}(?!\w)")
+            ends = re.compile(
+                rf"(?<!\w){re.escape(words[0])}(?!\w)|(?<!\w){re.escape(words[-1])}(?!\w)"
+            )
             if len(ends.findall(written)) != 2 * sum(v == value for _, v in spans):
                 return None
     return written
+
+
+def _same_number(value: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<![\w.,-]){re.escape(value)}(?![\d])")
 
 
 def _script(char: str) -> str:

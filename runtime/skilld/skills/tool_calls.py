@@ -310,9 +310,9 @@ class ToolSet:
             raise _refusal(path, f"the tools have more than {MARKS_PER_KIND} arguments together")
         mark = mark_at(self._first_kind + 1, self._start + self._num_arguments)
         self._num_arguments += 1
-        words, description = _words(name), str(schema.get("description", ""))
-        hint = _keywords(description, known=words, limit=_MAX_HINT_WORDS)
-        unit = unit_named(words) or unit_named(_plain_words(description))
+        description = str(schema.get("description", ""))
+        hint = _keywords(description, known=_words(name), limit=_MAX_HINT_WORDS)
+        unit = argument_unit(name, description)
         return Argument(name, mark, "enum" if choices else kind, is_required, choices, hint, unit)
 
     def _choice_mark(self, value: Json, path: str) -> str:
@@ -326,6 +326,11 @@ class ToolSet:
                 )
             self._choice_marks[key] = mark_at(self._first_kind + 2, self._start + count)
         return self._choice_marks[key]
+
+
+def argument_unit(name: str, description: str) -> Unit | None:
+    """The unit that an argument is wanted in, if its name or else its description names one."""
+    return unit_named(_words(name)) or unit_named(_plain_words(description))
 
 
 def is_call(schema: Mapping[str, Json]) -> bool:
