@@ -58,6 +58,7 @@ _DOUBLED = re.compile(
 # What Japanese says of a thing that it may name again.
 _HANDLED = re.compile("傾け|こぼさ|倒さ|横に|離さ|落とさ|壊さ|ひっくり|放さ|水平|丁寧|持ったまま")
 _OF_THE_ROBOT = ("stop", "pause", "resume", "set_speed")
+_POINTING = ("この", "その", "あの", "この", "その", "あの", "全ての", "すべての", "全部の")
 _BARE_VERBS = {
     "en": {
         "pick": "pick|pick up|PICK", "place": "place|put|PLACE",
@@ -614,15 +615,28 @@ class Scribe:
         text = noun.text if frame is None else frame[0] + noun.text + frame[1]
         if self._lang == "ja":
             is_pointed = self._noun_lang == "ja" and rng.random() < 0.06
-            return rng.choice(("この", "その", "あの")) + text if is_pointed else text
+            return rng.choice(_POINTING) + text if is_pointed else text
         if noun.bare or noun.head[:1].isupper():
             return text
         articles: tuple[str, ...]
-        articles = ("the ", "the ", "the ", "the ", "that ", "this ", "my ", "your ", "a ", "", "")
+        articles = (
+            "the ",
+            "the ",
+            "the ",
+            "the ",
+            "that ",
+            "this ",
+            "my ",
+            "your ",
+            "a ",
+            "",
+            "",
+            "another ",
+        )
         if noun.plural:
             articles = (
                 "the ", "the ", "the ", "all the ", "all ", "these ", "those ", "some ", "", "",
-                "both ", "my ", "all of the ", "every single one of the ",
+                "both ", "my ", "all of the ", "every single one of the ", "several ", "a few ",
             )  # fmt: skip
         article = rng.choice(articles)
         if article == "a " and noun.text[0].lower() in "aeiou":
