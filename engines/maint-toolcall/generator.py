@@ -69,7 +69,7 @@ _ORDERED = re.compile(
     r"\{(?:can|want|please)\}|\bto \{|not\|| \{[ab]\} (?:as|too)|n't|[Ll]et|just|and \{|be so"
 )
 _BIG_UNITS = ("minutes", "min", "hours", "h", "hrs", "hour", "days", "cm", "m", "kg", "liters", "l")
-_BARE_NUMBER = re.compile(r"-?\d+(?:\.\d+)?|[a-z]+teen|ten|twenty|five|six|two|three|four|one")
+_BARE_NUMBER = re.compile(rf"-?\d+(?:\.\d+)?|(?<![a-z])(?:{'|'.join(_NUMBERS)})(?![a-z])")
 _PLAIN = re.compile(r"(\([a-z |-]+\)|[a-z]+) \{o\}")
 _STATEMENT = re.compile(r"\(?(?:i|we|i am)\b|\{(?:o|person)\}|stocktake|\(counted")
 
@@ -1313,6 +1313,7 @@ def _written(text: str, values: Sequence[str]) -> str | None:
         at += len(between) + len(value)
         end = found.end()
     written = "".join((*parts, text[end:]))
+    numbers = [_plain_number(number) for number in _BARE_NUMBER.findall(written.lower())]
     for start, value in spans:
         stop = start + len(value)
         if start and _script(written[start - 1]) == _script(value[0]) != "":
@@ -1325,7 +1326,7 @@ def _written(text: str, values: Sequence[str]) -> str | None:
             return None
         words = value.split(" ")
         # Equal numbers share a mark, and their units may differ.
-        if _BARE_NUMBER.fullmatch(value) and len(_same_number(value).findall(written)) > 1:
+        if _BARE_NUMBER.fullmatch(value.lower()) and numbers.count(_plain_number(value)) > 1:
             return None
         digits = re.findall(r"\d+", value)
         if "月" in value and len(set(digits)) < len(digits):
@@ -1340,8 +1341,8 @@ def _written(text: str, values: Sequence[str]) -> str | None:
     return written
 
 
-def _same_number(value: str) -> re.Pattern[str]:
-    return re.compile(rf"(?<![\w.,-]){re.escape(value)}(?![\d])")
+def _plain_number(text: str) -> str:
+    return str(_NUMBERS.get(text.lower(), text))
 
 
 def _script(char: str) -> str:
