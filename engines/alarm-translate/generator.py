@@ -26,7 +26,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.1.0"
+VERSION = "1.2.0"
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
 
@@ -66,7 +66,9 @@ _COMM = {
 _BEFORE_NOUN = {
     "high": ("high", "high", "excessive", "too high"),
     "low": ("low", "low", "insufficient", "too low"),
-    "rising": ("rising", "increasing"), "falling": ("falling", "dropping", "decreasing"),
+    "rising": ("rising", "increasing"), "not reached": ("unreached",),
+    "incorrect": ("incorrect", "wrong"),
+    "falling": ("falling", "dropping", "decreasing"),
     "unstable": ("unstable", "fluctuating"), "out of range": ("out of range", "out-of-range"),
     "abnormal": ("abnormal", "irregular", "faulty"), "normal": ("normal",),
 }  # fmt: skip
@@ -442,6 +444,7 @@ class AlarmTranslateGenerator:
                     is_main=True,
                     is_strict=is_strict,
                     only=rules.get("only"),
+                    is_item=bool(rules.get("item")),
                 )
                 owner = self._owner(m, part, is_needed=True) if rules.get("owner") else None
                 if owner is not None or not rules.get("owner"):
@@ -474,8 +477,10 @@ class AlarmTranslateGenerator:
             self._put_clause(m)
         for name in ("loc", "loc2"):
             if name in wanted:
-                is_machine = shape.id == "count-at" and rng.random() < 0.25
-                place = rng.choice(self._parts["machine" if is_machine else "place"])
+                groups = ["place", "place", "machine", "mech"] if rules.get("item") else ["place"]
+                if shape.id == "count-at":
+                    groups = ["place", "place", "place", "machine"]
+                place = rng.choice(self._parts[rng.choice(groups)])
                 ident = self._ident(m, place, always=True)
                 self._put_thing(m, name, Thing(place, ident))
         if "q" in wanted:
@@ -505,10 +510,12 @@ class AlarmTranslateGenerator:
         rng = m.rng
         for name, table in (
             ("btn", "buttons"), ("pos", "positions"), ("op", "operations"), ("thing", "things"),
-            ("work", "works"), ("wait", "waits"),
+            ("work", "works"), ("wait", "waits"), ("until", "untils"), ("solo", "solos"),
         ):  # fmt: skip
             if name in wanted:
                 self._put_term(m, name, rng.choice(self._words[table]))
+        if "many" in wanted:
+            self._put_all(m)
         if "ev" in wanted:
             events = self._events["loc" if "loc" in wanted else "s" if "s" in wanted else ""]
             self._put_term(m, "ev", rng.choice(events))
@@ -523,6 +530,8 @@ class AlarmTranslateGenerator:
             allowed = rules.get("done")
             done = [t for t in self._words["done"] if allowed is None or t.en in allowed]
             term = rng.choice(done)
+            if m.target.get("op") in ("homing", "原点復帰") and "s" in wanted:
+                term = done[0]  # else it is a condition: "not homed"
             m.target["done"] = term.canonical(m.to)
             nouns, sentences = _forms(term.alts[m.lang], m.lang)
             m.source["done"] = rng.choice((term.canonical(m.lang), *nouns, *(
@@ -545,6 +554,7 @@ class AlarmTranslateGenerator:
         is_main: bool = False,
         is_strict: bool = False,
         only: Sequence[str] | None = None,
+        is_item: bool = False,
     ) -> tuple[Term, Term]:
         """A condition and a part that may have it."""
         rng = m.rng
@@ -555,6 +565,8 @@ class AlarmTranslateGenerator:
         while True:
             condition = rng.choice(conditions)
             parts = self._condition_parts[condition.en][is_held]
+            if is_item:
+                parts = [p for p in parts if self._group_of[p.en] == "item"]
             if not parts or (is_strict and condition.en.startswith("~")):
                 continue
             part = rng.choice(parts)
@@ -882,6 +894,19 @@ class AlarmTranslateGenerator:
         particle = rng.choice(("を", "の", "を", ""))
         src[f"{name}_noun"] = obj + particle + rng.choice(nouns)
 
+    def _put_all(self, m: Message) -> None:
+        """An action on all things of a kind."""
+        rng = m.rng
+        verb = rng.choice([v for v in self._verbs if v.en not in ("touch", "enter", "set")])
+        part = rng.choice([p for p in self._verb_parts[verb.en][False] if p.en in self._group_of])
+        m.combination = _combination(part.en, verb.en)
+        word = self._say(rng, part, m.lang)
+        m.source["many"] = _plural(word) if m.lang == "en" else word
+        m.target["many"] = _plural(part.en) if m.to == "en" else part.ja
+        m.source["v_en"] = rng.choice((verb.en, verb.en, *verb.alts["en"]))
+        m.source["v_te"] = rng.choice((verb.ja, verb.ja, *_ja_list(verb.columns[1])))
+        m.target["v_en"], m.target["v_te"] = verb.en, verb.ja
+
     def _put_solo(self, m: Message, name: str) -> None:
         """An instruction that is a term of its own."""
         term = m.rng.choice(self._words["solos"])
@@ -1092,7 +1117,7 @@ _INSTRUCTIONS = frozenset(
     {
         "instruction", "two-instructions", "prohibition", "prohibition-while", "before", "wait",
         "press-to", "press", "press-after", "move-to", "set-value", "reduce-value", "switch-mode",
-        "urgent", "if-needed",
+        "urgent", "if-needed", "wait-until", "solo", "all-of", "switch-mode-only",
     }
 )  # fmt: skip
 _SOLO = frozenset(
@@ -1114,6 +1139,9 @@ _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "mode-active": ("machine", "drive", "place"),
     "switch-mode": ("machine", "drive"),
     "waiting-for": ("machine", "place"),
+    "wait-until": ("drive", "machine", "fluid"),
+    "op-progress-of": ("machine", "drive", "robot"),
+    "not-possible-of": ("machine", "drive", "robot"),
     "event-of": ("machine", "machine", "elec", "net"),
     "waiting-thing": ("machine", "place", "drive"),
     "required": ("drive", "machine", "mech", "fluid", "sensor", "elec"),
@@ -1246,6 +1274,12 @@ def _canonical_value(number: str, unit: str, lang: str) -> str:
 
 def _dictionary_form(te: str) -> str:
     return _DICTIONARY_FORMS.get(te) or f"{te.removesuffix('して')}する"
+
+
+def _plural(word: str) -> str:
+    if re.search(r"(?:s|x|ch|sh)$", word):
+        return f"{word}es"
+    return re.sub(r"(?<=[^aeiou])y$", "ie", word) + "s"
 
 
 def _singular(word: str) -> str:
