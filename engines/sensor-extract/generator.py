@@ -60,7 +60,7 @@ HELD_TABLES = frozenset(
 )
 SEPARATORS = {
     "pipe": (" | ", " | ", "|"), "edged": (" | ",), "tab": ("\t",), "comma": (",", ", ", ","),
-    "semicolon": (";", "; "), "space": ("  ", "   ", " "),
+    "semicolon": (";", "; "), "space": ("  ", "   ", "    "),
 }  # fmt: skip
 LISTS: Mapping[str, tuple[str, ...]] = {
     "list-colon": ("{s}: {v}", "{s} : {v}", "{s}:{v}"),
@@ -1257,8 +1257,6 @@ class _Table:
         sensors: list[Sensor] = []
         for _ in range(count):
             sensor = self._generator.new_sensor(self._rng, self._report, like=like, avoids=("ph",))
-            if self._kind == "space" and self._separator == " ":
-                self._separator = "  "
             if self._kind == "comma" and (
                 self._orientation == "one-row" or sensor.shown[-1].isdigit()
             ):
