@@ -897,8 +897,13 @@ class AlarmTranslateGenerator:
     def _put_all(self, m: Message) -> None:
         """An action on all things of a kind."""
         rng = m.rng
-        verb = rng.choice([v for v in self._verbs if v.en not in ("touch", "enter", "set")])
-        part = rng.choice([p for p in self._verb_parts[verb.en][False] if p.en in self._group_of])
+        is_held = m.draw.held_combination
+        while True:
+            verb = rng.choice(self._verbs)
+            parts = [p for p in self._verb_parts[verb.en][is_held] if p.en in self._group_of]
+            if parts and verb.en not in ("touch", "enter", "set"):
+                break
+        part = rng.choice(parts)
         m.combination = _combination(part.en, verb.en)
         word = self._say(rng, part, m.lang)
         m.source["many"] = _plural(word) if m.lang == "en" else word
