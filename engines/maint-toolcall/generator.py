@@ -19,7 +19,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from skilld.skills.tool_calls import argument_unit
+from skilld.skills.tool_schemas import argument_unit
 from skilld.skills.units import Unit, converted, unit_behind
 from skilld.training import noise
 from skilld.training.example import Draw, Example

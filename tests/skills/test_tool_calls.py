@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from skilld.core.errors import InvalidRequestError
 from skilld.skills.span_marks import MARKS, SpanError
 from skilld.skills.spans import MarkedInput, SpanRules, marked_schema
-from skilld.skills.tool_calls import MAX_TOOLS
+from skilld.skills.tool_schemas import MAX_TOOLS
 
 RULES = SpanRules.model_validate(
     {
