@@ -25,7 +25,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "2"
+VERSION = "3"
 ROOM = Path(__file__).parent
 NEGATIVE_SHARE = 0.15
 SPEED_LIMIT_MM_S = 1500
@@ -638,6 +638,8 @@ class Scribe:
                 "the ", "the ", "the ", "all the ", "all ", "these ", "those ", "some ", "", "",
                 "both ", "my ", "all of the ", "every single one of the ", "several ", "a few ",
             )  # fmt: skip
+        if frame is OBJECT and rng.random() < 0.03:  # what begins with a preposition is left out
+            text += self._expand(" {aside}")
         article = rng.choice(articles)
         if article == "a " and noun.text[0].lower() in "aeiou":
             article = "an "
@@ -795,8 +797,9 @@ class Scribe:
             ways = verbs[name if name in verbs and (order.place or verbs_name) else order.action]
             nouns = [way for way in ways if way.endswith("*")]
             verb = self._conjugated(rng.choice(nouns if self._end == "noun" and nouns else ways))
-            if row[-1].endswith("を") and order.thing is not None and rng.random() < 0.06:
-                verb = self._expand("(全部|{d1}個|{d1}本|{d1}枚|二つ|一つ|すべて|2つ)") + verb
+            if order.thing is not None and rng.random() < 0.06:
+                count = self._expand("(全部|{d1}個|{d1}本|{d1}枚|二つ|一つ|すべて|2つ)")
+                row = [part + count if part.endswith("を") else part for part in row]
         for phrase in inside:
             at = rng.randrange(len(row) + (not is_whole))
             row.insert(at, phrase + rng.choice(("、", "", "")))
