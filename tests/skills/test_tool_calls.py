@@ -244,6 +244,7 @@ def test_what_the_request_or_its_tools_do_not_say_cannot_be_written(call: dict[s
         ([{**PING, "description": "x" * 1001}], "$.tools[0].description"),
         ([{**PING, "parameters": {"type": "array"}}], "$.tools[0].parameters"),
         ([{**PING, "parameters": {"required": ["a"]}}], "$.tools[0].parameters.required"),
+        ([{**PING, "parameters": {"required": [["a"]]}}], "$.tools[0].parameters.required"),
         ([tool_with(a={"type": "array"})], "$.tools[0].parameters.properties.a"),
         ([tool_with(a={"type": ["string", "null"]})], "$.tools[0].parameters.properties.a"),
         ([tool_with(a="string")], "$.tools[0].parameters.properties.a"),

@@ -121,7 +121,10 @@ class ToolReader:
             raise refusal(
                 f"{path}.properties", f"must hold at most {MAX_ARGUMENTS_PER_TOOL} arguments"
             )
-        if not isinstance(required, list) or not all(r in properties for r in required):
+        known = isinstance(required, list) and all(
+            isinstance(name, str) and name in properties for name in required
+        )
+        if not known:
             raise refusal(f"{path}.required", "must be an array of names of properties")
         arguments = tuple(
             self._read_argument(
