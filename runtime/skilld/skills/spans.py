@@ -307,10 +307,8 @@ class MarkedInput:
 
     def _write_text(self, text: str, schema: Mapping[str, Json]) -> str:
         marks = {self._printed[piece.mark]: piece.mark for piece in self._allowed(schema)}
-        longest_first = sorted(marks, key=len, reverse=True)
-        if longest_first:
-            pattern = re.compile("|".join(map(_as_a_whole, longest_first)))
-            text = pattern.sub(lambda found: marks[found[0]], text)
+        for printed in sorted(marks, key=len, reverse=True):
+            text = _replaced(text, printed, marks[printed])
         if found := re.search(r"\d", text):
             raise SpanError(f"{text!r}: the digit {found[0]!r} is of no marked piece")
         self._check_complete(text, schema)
@@ -427,11 +425,24 @@ def _ranges(rules: SpanRules, schema: Mapping[str, Json]) -> str:
     return "".join(rules.alphabet(name) for name in _names(schema))
 
 
-def _as_a_whole(piece: str) -> str:
-    """A pattern that finds a piece, but not inside a longer word or number."""
-    before = r"(?<![A-Za-z0-9])" if piece[0].isalpha() else r"(?<!\d)(?<!\d[.,])"
-    behind = r"(?![A-Za-z0-9])" if piece[-1].isalpha() else r"(?!\d|[.,]\d)"
-    return before + re.escape(piece) + behind
+def _replaced(text: str, printed: str, mark: str) -> str:
+    """A mark in every place of a piece; not where it is part of a longer word or number."""
+    at = text.find(printed)
+    while at >= 0:
+        end = at + len(printed)
+        if _ends_before(text[:at][::-1], printed[0]) and _ends_before(text[end:], printed[-1]):
+            text = text[:at] + mark + text[end:]
+            end = at + 1
+        at = text.find(printed, end)
+    return text
+
+
+def _ends_before(rest: str, edge: str) -> bool:
+    """Whether a piece with this character at its edge ends where the rest begins."""
+    first, second = rest[:1], rest[1:2]
+    if edge.isalpha():
+        return not (first.isascii() and first.isalnum())
+    return not (first.isdecimal() or (first in (".", ",") and second.isdecimal()))
 
 
 def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
