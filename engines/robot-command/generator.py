@@ -58,6 +58,9 @@ _DOUBLED = re.compile(
 # What Japanese says of a thing that it may name again.
 _HANDLED = re.compile("傾け|こぼさ|倒さ|横に|離さ|落とさ|壊さ|ひっくり|放さ|水平|丁寧|持ったまま")
 _OF_THE_ROBOT = ("stop", "pause", "resume", "set_speed")
+_RIGHT_OF = re.compile(
+    f"(?<={TARGET[1]})の(?={OBJECT[0]}(?:[左右上下前奥隣]|手前|後ろ|真ん中|一番[上下左右]))"
+)
 _POINTING = ("この", "その", "あの", "この", "その", "あの", "全ての", "すべての", "全部の")
 _BARE_VERBS = {
     "en": {
@@ -788,7 +791,10 @@ class Scribe:
                 particle = "を"
             bound["Ow"] = thing + particle
         row_template, _, verbs_name = template.removeprefix("=").partition(">")
-        row = [self._expand(part, bound) for part in row_template.split("/")]
+        # "the shelf's right box" would be read as "the box right of the shelf".
+        row = [
+            _RIGHT_OF.sub("にある", self._expand(part, bound)) for part in row_template.split("/")
+        ]
         is_whole = template.startswith("=")
         verb = ""
         if not is_whole:
