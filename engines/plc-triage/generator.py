@@ -23,7 +23,7 @@ from skilld.training.grammar import Grammar
 from skilld.training.readings import Reading
 from skilld.training.terminals import terminals
 
-VERSION = "2.2.0"
+VERSION = "2.3.0"
 FOLDER = Path(__file__).parent
 HANDS_ON = frozenset(
     {
@@ -306,10 +306,10 @@ class PlcTriageGenerator:
             family.id,
             {"lines": written},
             {
+                "first_line": 1 + next(i for i, x in enumerate(listed) if x.role == "root"),
                 "fault_code": root.code and unicodedata.normalize("NFKC", root.code),
                 "subsystem": subsystem,
                 "severity": root.severity,
-                "first_line": 1 + next(i for i, x in enumerate(listed) if x.role == "root"),
                 "action": root.action,
                 "needs_human": root.action in HANDS_ON
                 or root.severity == "critical"
