@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -10,9 +11,9 @@ from typing import Any
 import pytest
 
 from skilld.cli import main
-from skilld.cli.engine_answers import Reply
+from skilld.cli.engine_answers import Reply, better_of, needs_retry
 from skilld.cli.evaluation import source_folder
-from skilld.cli.judging import gates
+from skilld.cli.judging import gates, retries
 from skilld.training.example import Example
 
 SHIPPED = Path(__file__).resolve().parents[2] / "engines" / "plc-triage"
@@ -106,6 +107,21 @@ def test_other_ways_to_ask_fill_rows_of_their_own(source: Path, tmp_path: Path) 
     assert gated[0]["wrong"] == pytest.approx(1 - rows["engine"]["exact_match"])
 
 
+def test_a_retry_has_a_row_and_costs_no_less_than_asking_once(
+    source: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ("--splits", "same,handmade", "--no-baselines", "--retry", "--limit", "8")
+    record = evaluated(source, tmp_path / "s.json", *options)
+    for split, rows in record["splits"].items():
+        once, twice = (rows[name]["cost"]["answer_tokens"] for name in ("engine", "with a retry"))
+        retried = record["retries"][split]
+        assert retried["mended"] + retried["spoiled"] <= retried["changed"]
+        assert retried["changed"] <= retried["asked_again"]
+        if retried["asked_again"]:
+            assert twice > once
+    assert "spoiled" in capsys.readouterr().out
+
+
 def test_json_on_standard_output_stands_alone(
     source: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -147,6 +163,58 @@ def test_a_gate_declines_unsure_answers_and_no_abstention() -> None:
     assert (by_threshold[0.65].answered, by_threshold[0.65].wrong) == (0.75, 0.25)
     assert (by_threshold[0.9].answered, by_threshold[0.9].exact_match) == (0.5, 1.0)
     assert by_threshold[0.99].answered == 0.25
+
+
+UNRESOLVED = {"abstain": "unresolved"}
+
+
+@pytest.mark.parametrize(
+    ("reply", "is_asked_again"),
+    [
+        (Reply({"a": 1}, confidence=0.59), True),
+        (Reply({"a": 1}, confidence=0.6), False),
+        (Reply({"abstain": "unclear"}, confidence=0.9), False),
+        (Reply(UNRESOLVED, confidence=0.9), True),
+        (Reply(None, confidence=1.0), True),
+    ],
+)
+def test_what_is_unsure_or_refused_is_asked_for_again(reply: Reply, is_asked_again: bool) -> None:
+    assert needs_retry(reply, 0.6) == is_asked_again
+    assert not needs_retry(reply, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "is_second"),
+    [
+        (Reply({"a": 1}, confidence=0.4), Reply({"a": 2}, confidence=0.5), True),
+        (Reply({"a": 1}, confidence=0.4), Reply({"a": 2}, confidence=0.4), False),
+        (Reply({"a": 1}, confidence=0.4), Reply(UNRESOLVED, confidence=0.9), False),
+        (Reply(UNRESOLVED, confidence=0.9), Reply({"a": 2}, confidence=0.2), True),
+        (Reply(None), Reply(None), False),
+    ],
+)
+def test_a_second_answer_counts_if_it_verifies_and_is_surer(
+    first: Reply, second: Reply, is_second: bool
+) -> None:
+    first, second = (dataclasses.replace(reply, num_tokens=7) for reply in (first, second))
+    better = better_of(first, second)
+    assert better.answer == (second if is_second else first).answer
+    assert (better.num_tokens, better.asked_again, better.is_second) == (14, True, is_second)
+
+
+def test_retries_tell_what_was_mended_and_what_was_spoiled() -> None:
+    right, wrong = {"a": 1}, {"a": 2}
+    examples = [Example("f", {}, right)] * 5
+    first = [right, wrong, right, wrong, wrong]
+    found = [
+        Reply(right),
+        Reply(right, asked_again=True, is_second=True),
+        Reply(wrong, asked_again=True, is_second=True),
+        Reply(wrong, asked_again=True),
+        Reply(wrong),
+    ]
+    told = retries(found, first, examples)
+    assert dataclasses.astuple(told) == (0.6, 0.4, 0.2, 0.2)
 
 
 def test_counts_below_one_are_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

@@ -107,6 +107,11 @@ def _parser() -> argparse.ArgumentParser:
         help="once more, as the majority of N samples",
     )
     evaluate.add_argument(
+        "--retry",
+        action="store_true",
+        help="once more, asking again where an answer is refused or unsure",
+    )
+    evaluate.add_argument(
         "--errors", type=_count, default=0, metavar="N", help="show N wrong answers per split"
     )
     evaluate.add_argument("--json", metavar="FILE", help='write JSON there; "-" prints it instead')

@@ -37,11 +37,15 @@ class Reply:
         confidence: of the freely chosen tokens the smallest probability, 1.0 when not measured; of
             a majority its share.
         num_tokens: generated.
+        asked_again: the first answer was not good enough.
+        is_second: the second answer was better than the first, and is this one.
     """
 
     answer: Answer
     confidence: float = 1.0
     num_tokens: int = 0
+    asked_again: bool = False
+    is_second: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,17 @@ class Asking:
         exact_confidence: measure `Reply.confidence` exactly.
         temperature: above 0 samples answers.
         num_samples: the majority of so many is the answer; of equally many, the first given.
+        retry_below: an answer that is less sure, or that the verifier refuses, is asked for once
+            more; needs `exact_confidence`. 0.0 never asks again.
+        retry_temperature: of the second answer, which is sampled.
     """
 
     constrained: bool = True
     exact_confidence: bool = False
     temperature: float = 0.0
     num_samples: int = 1
+    retry_below: float = 0.0
+    retry_temperature: float = 0.7
 
 
 def replies(
@@ -72,15 +81,46 @@ def replies(
     An input that the skill refuses (against its schema, too long) is answered with nothing.
     """
     if asking.temperature > 0.0:
-        limits = entry.skill.decoding.model_copy(update={"temperature": asking.temperature})
-        skill = entry.skill.model_copy(update={"decoding": limits})
-        entry = dataclasses.replace(entry, skill=skill)
+        entry = _at_temperature(entry, asking.temperature)
+    again = _at_temperature(entry, asking.retry_temperature)
     for start in range(0, len(inputs), BATCH):
         batch = inputs[start : start + BATCH]
         samples = [
             _replies(runner, entry, batch, asking, seed=seed) for seed in range(asking.num_samples)
         ]
-        yield from (_majority(of_one) for of_one in zip(*samples, strict=True))
+        found = [_majority(of_one) for of_one in zip(*samples, strict=True)]
+        poor = [i for i, reply in enumerate(found) if needs_retry(reply, asking.retry_below)]
+        second = _replies(runner, again, [batch[i] for i in poor], asking, seed=asking.num_samples)
+        for i, reply in zip(poor, second, strict=True):
+            found[i] = better_of(found[i], reply)
+        yield from found
+
+
+def needs_retry(reply: Reply, retry_below: float) -> bool:
+    """Whether to ask once more: an answer is refused by the verifier, or too unsure."""
+    return retry_below > 0.0 and (not _verifies(reply) or reply.confidence < retry_below)
+
+
+def better_of(first: Reply, second: Reply) -> Reply:
+    """The second answer if it verifies and is surer, else the first; at the cost of both."""
+    is_second = _verifies(second) and (not _verifies(first) or second.confidence > first.confidence)
+    return dataclasses.replace(
+        second if is_second else first,
+        num_tokens=first.num_tokens + second.num_tokens,
+        asked_again=True,
+        is_second=is_second,
+    )
+
+
+def _verifies(reply: Reply) -> bool:
+    """Checked against schema and input: calls fit their tools, marks are pieces of the input."""
+    return reply.answer is not _INVALID and reply.answer != {"abstain": UNRESOLVED}
+
+
+def _at_temperature(entry: RegisteredSkill, temperature: float) -> RegisteredSkill:
+    limits = entry.skill.decoding.model_copy(update={"temperature": temperature})
+    skill = entry.skill.model_copy(update={"decoding": limits})
+    return dataclasses.replace(entry, skill=skill)
 
 
 def _replies(

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skilld.training import Example
 
 VOTE_TEMPERATURE: Final = 0.7
+RETRY_BELOW: Final = 0.6  # for skills without a threshold of their own
 
 
 def eval_command(options: argparse.Namespace) -> int:
@@ -49,7 +50,8 @@ def eval_command(options: argparse.Namespace) -> int:
         threads = num_threads_of(EngineConfig(), manifest)
         with LocalRunner(engine_dir, num_threads=threads) as runner:
             entry = runner.catalog.get(skill_id)
-            judge_engine(judgement, runner, entry, _ways(options), progress=progress)
+            ways = _ways(options, min_confidence=entry.skill.abstain.min_confidence)
+            judge_engine(judgement, runner, entry, ways, progress=progress)
         judge_speed(judgement, engine_dir, skill_id, progress)
         if options.baselines:
             has_baselines = judge_baselines(judgement, prepared, progress)
@@ -99,10 +101,10 @@ def source_folder(engine: str) -> Path:
     )
 
 
-def _ways(options: argparse.Namespace) -> dict[str, Asking]:
+def _ways(options: argparse.Namespace, *, min_confidence: float) -> dict[str, Asking]:
     """The rows of the table that the engine fills, and how it is asked for them."""
     from skilld.cli.engine_answers import Asking
-    from skilld.cli.judging import ENGINE
+    from skilld.cli.judging import ENGINE, RETRY
 
     ways = {ENGINE: Asking(exact_confidence=options.confidence)}
     if options.unconstrained:
@@ -111,6 +113,8 @@ def _ways(options: argparse.Namespace) -> dict[str, Asking]:
         ways[f"{options.votes} votes"] = Asking(
             temperature=VOTE_TEMPERATURE, num_samples=options.votes
         )
+    if options.retry:
+        ways[RETRY] = Asking(exact_confidence=True, retry_below=min_confidence or RETRY_BELOW)
     return ways
 
 
@@ -156,6 +160,10 @@ def _record(judgement: Judgement, *, num_errors: int) -> dict[str, Any]:
             split: [rounded(dataclasses.asdict(gate)) for gate in gates]
             for split, gates in judgement.gates.items()
         }
+    if judgement.retries:
+        record["retries"] = {
+            split: rounded(dataclasses.asdict(one)) for split, one in judgement.retries.items()
+        }
     if num_errors:
         record["errors"] = {
             split: [
@@ -189,6 +197,8 @@ def _print(judgement: Judgement, *, title: str) -> None:
         out.print(f"nearest training input, median similarity: {near}", highlight=False)
     if judgement.gates:
         out.print(_gate_table(judgement), highlight=False)
+    if judgement.retries:
+        out.print(_retry_table(judgement), highlight=False)
 
 
 def _gate_table(judgement: Judgement) -> Table:
@@ -215,6 +225,28 @@ def _gate_table(judgement: Judgement) -> Table:
                 percent(gate.exact_match),
                 percent(gate.wrong),
             )
+    return table
+
+
+def _retry_table(judgement: Judgement) -> Table:
+    from skilld.cli.judging import ENGINE, RETRY
+    from skilld.training.evaluation import percent
+
+    table = Table(
+        title="asking once more where an answer is refused or unsure, % of all",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("")
+    for heading in ("asked again", "changed", "mended", "spoiled", "more tokens"):
+        table.add_column(heading, justify="right")
+    for split, one in judgement.retries.items():
+        costs = [judgement.scores[split][name].cost for name in (ENGINE, RETRY)]
+        once, twice = (cost.answer_tokens for cost in costs if cost is not None)
+        more = twice / once - 1.0 if once else 0.0
+        shares = (one.asked_again, one.changed, one.mended, one.spoiled, more)
+        table.add_row(f"[bold]{split}[/]", *map(percent, shares))
     return table
 
 

@@ -24,6 +24,7 @@ from skilld.training.slots import is_abstain
 
 ENGINE: Final = "engine"
 CONFIDENT: Final = "confident"
+RETRY: Final = "with a retry"
 THRESHOLDS: Final = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _CALLS_ALONE = 50
 _CHUNK = 50
@@ -46,6 +47,23 @@ class Gate:
     wrong: float
 
 
+@dataclass(frozen=True, slots=True)
+class Retries:
+    """What asking once more, where an answer is refused or unsure, brings and costs.
+
+    Attributes:
+        asked_again: share of the inputs.
+        changed: share of the inputs whose second answer was taken.
+        mended: share of the inputs that are right only with it.
+        spoiled: share of the inputs that were right without it.
+    """
+
+    asked_again: float
+    changed: float
+    mended: float
+    spoiled: float
+
+
 @dataclass(slots=True)
 class Judgement:
     """What was found out about one engine; filled by the functions of this module.
@@ -57,6 +75,7 @@ class Judgement:
         answers: of the engine, by split, without any confidence gate.
         nearness: median similarity of a split's inputs to the nearest training input, 0 to 1.
         gates: by split, one per threshold.
+        retries: by split.
         min_confidence: of the skill as shipped.
     """
 
@@ -66,6 +85,7 @@ class Judgement:
     answers: dict[str, list[Answer]] = field(default_factory=dict)
     nearness: dict[str, float] = field(default_factory=dict)
     gates: dict[str, list[Gate]] = field(default_factory=dict)
+    retries: dict[str, Retries] = field(default_factory=dict)
     min_confidence: float = 0.0
 
 
@@ -83,8 +103,8 @@ def judge_engine(
         judgement: is told what was found.
         runner: of the engine.
         entry: the skill.
-        ways: by name of the row; `ENGINE` is among them, and is gated by the skill's threshold in
-            the row `CONFIDENT` if it has one.
+        ways: by name of the row; `ENGINE` is the first of them, and is gated by the skill's
+            threshold in the row `CONFIDENT` if it has one.
         progress: shows a bar per split and way.
     """
     judgement.text_field = composed_field(entry.skill.output_schema)
@@ -102,6 +122,8 @@ def judge_engine(
             )
             one = _score(judgement, [reply.answer for reply in found], examples)
             scores[name] = dataclasses.replace(one, cost=cost)
+            if asking.retry_below > 0.0:
+                judgement.retries[split] = retries(found, judgement.answers[split], examples)
             if name != ENGINE:
                 continue
             judgement.answers[split] = [reply.answer for reply in found]
@@ -173,6 +195,32 @@ def gates(
             )
         )
     return rows
+
+
+def retries(
+    found: Sequence[Reply], first: Sequence[Answer], examples: Sequence[Example]
+) -> Retries:
+    """What a retry did.
+
+    Args:
+        found: of asking with a retry.
+        first: answers of asking once.
+        examples: that were asked; not empty.
+    """
+    before = [is_right(answer, example) for answer, example in zip(first, examples, strict=True)]
+    after = [is_right(r.answer, example) for r, example in zip(found, examples, strict=True)]
+    pairs = [
+        (was, now)
+        for was, now, reply in zip(before, after, found, strict=True)
+        # Rounding in a batch may change other answers, too: not the doing of a retry.
+        if reply.is_second
+    ]
+    return Retries(
+        asked_again=sum(reply.asked_again for reply in found) / len(found),
+        changed=len(pairs) / len(found),
+        mended=sum(now and not was for was, now in pairs) / len(found),
+        spoiled=sum(was and not now for was, now in pairs) / len(found),
+    )
 
 
 def _passes(reply: Reply, threshold: float) -> bool:
