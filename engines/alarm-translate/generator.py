@@ -26,7 +26,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
 
@@ -50,7 +50,18 @@ _DICTIONARY_FORMS = {
 }  # fmt: skip
 _JA_TIME = {"s": "秒", "min": "分", "h": "時間"}
 _OWNED = frozenset({"mech", "fluid", "sensor", "elec", "drive", "safety"})
-_OWNERS = ("axis", "servo axis", "spindle", "gripper", "turntable", "lift", "press", "tank", "pump")
+_OWNERS = (
+    "axis",
+    "servo axis",
+    "spindle",
+    "gripper",
+    "turntable",
+    "lift",
+    "press",
+    "tank",
+    "pump",
+    "control panel",
+)
 _LETTERED = frozenset(
     {"station", "line", "cell", "zone", "lane", "pump", "tank", "buffer", "motor"}
 )
@@ -516,6 +527,11 @@ class AlarmTranslateGenerator:
                 self._put_term(m, name, rng.choice(self._words[table]))
         if "many" in wanted:
             self._put_all(m)
+        if "code" in wanted:
+            code = self._code(rng, m.draw)
+            while " " in code or (code.isdigit() and rng.random() < 0.3):
+                code = self._code(rng, m.draw)
+            m.source["code"] = m.target["code"] = code
         if "ev" in wanted:
             events = self._events["loc" if "loc" in wanted else "s" if "s" in wanted else ""]
             self._put_term(m, "ev", rng.choice(events))
@@ -1278,6 +1294,8 @@ def _canonical_value(number: str, unit: str, lang: str) -> str:
 
 
 def _dictionary_form(te: str) -> str:
+    if te.endswith("させて"):
+        return te.removesuffix("て") + "る"
     return _DICTIONARY_FORMS.get(te) or f"{te.removesuffix('して')}する"
 
 
