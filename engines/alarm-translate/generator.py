@@ -392,7 +392,8 @@ class AlarmTranslateGenerator:
         """A time, a level or a code around the line."""
         rng = m.rng
         is_instruction = shape.id in _INSTRUCTIONS
-        if not is_instruction and rng.random() < 0.05:
+        has_tail = ": " in shape.canonical["en"]  # a time behind it would belong to the tail
+        if not is_instruction and not has_tail and rng.random() < 0.05:
             clock = _clock(rng)
             if m.lang == "en":
                 form = rng.choice(("{0} {1}", "{1} at {0}", "[{0}] {1}", "{0}: {1}"))
