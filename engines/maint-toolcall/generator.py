@@ -32,7 +32,7 @@ FOLDER = Path(__file__).parent
 _NEED = {"~": (0.78, 0.75), "?": (0.45, 0.4)}
 """How often a tool has such a parameter, and how often that is required; see verbs.toml."""
 
-NUM_TOOLS: Mapping[int, float] = {1: 2, 2: 3, 3: 34, 4: 33, 5: 16, 6: 6, 7: 3, 8: 3}
+NUM_TOOLS: Mapping[int, float] = {1: 2, 2: 4, 3: 42, 4: 30, 5: 12, 6: 4, 7: 3, 8: 3}
 """How often an input has so many tools."""
 
 MAX_REQUEST_CHARS = 290
@@ -52,6 +52,15 @@ _NUMBERS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8,
     "nine": 9, "ten": 10, "fifteen": 15, "twenty": 20, "thirty": 30,
 }  # fmt: skip
+# Arguments that one tool does not have together: the same words could be meant for either.
+_EXCLUSIVE = (
+    frozenset({"urgent", "priority"}), frozenset({"immediate", "stopmode"}),
+    frozenset({"immediate", "delay"}), frozenset({"location", "lineno"}),
+    frozenset({"unit", "tempunit"}), frozenset({"duration", "hours"}),
+    frozenset({"interval", "frequency"}), frozenset({"title", "text"}),
+    frozenset({"stopline", "immediate"}), frozenset({"ramp", "duration"}),
+)  # fmt: skip
+_PLACES = frozenset({"location", "lineno", "from", "to", "building"})
 # Actions of different things that can be asked for in the same words.
 _SAME_WORDS = (
     frozenset({"reset", "clear", "ack"}),
@@ -358,7 +367,7 @@ class MaintToolcallGenerator:
         words = {w for s in schemas for p in _properties(s) for w in p.get("enum", ())}
         if len(words) > 60 or sum(len(_properties(s)) for s in schemas) > 60:
             return None
-        if rng.random() < 0.06 and written.isascii():
+        if rng.random() < 0.03 and written.isascii():
             written = noise.full_width(written)
         return Example(layout["id"], {"request": written, "tools": schemas}, answer, combination)
 
@@ -504,6 +513,10 @@ class MaintToolcallGenerator:
         count = min(len(extras), rng.choices((0, 1, 2, 3), (38, 36, 20, 6))[0])
         wanted += [(name, rng.random() < 0.14) for name in rng.sample(extras, count)]
         for name, is_required in wanted:
+            if any(
+                name in pair and pair & {s.param for s in slots} - {name} for pair in _EXCLUSIVE
+            ):
+                continue
             slots.append(
                 self._slot(
                     rng,
@@ -533,7 +546,7 @@ class MaintToolcallGenerator:
         name = _styled(template.replace("{t}", word), style)
         taken.add(name)
         description = ""
-        if rng.random() < 0.55:
+        if rng.random() < 0.4:
             text = self._put(rng, "key_description", {"t": word})
             description = text[:1].upper() + text[1:]
         kind_type = "integer" if is_integer and (kind == "unit" or rng.random() < 0.6) else "string"
@@ -563,7 +576,7 @@ class MaintToolcallGenerator:
         else:
             name = _styled(f"{param} {len(taken)}", style)
         taken.add(name)
-        description = rng.choice(spec["desc"]) if rng.random() < 0.6 or use_held else ""
+        description = rng.choice(spec["desc"]) if rng.random() < 0.5 or use_held else ""
         unit = ""
         if param == "amount" and units:
             unit = rng.choice(units)
@@ -616,7 +629,7 @@ class MaintToolcallGenerator:
         text = text.replace("{ts}", plural).replace("a {t}", f"{_article(word)} {word}")
         text = text.replace("{t}", word)
         tail = rng.random()
-        if tail < 0.3:
+        if tail < 0.18:
             text += rng.choice(self._wording["tail"])
         if tail > 0.6:
             text += "."
@@ -797,6 +810,9 @@ class MaintToolcallGenerator:
                 return slot.words[i], slot.words[i].replace("_", " ").lower()
             return slot.words[i], rng.choice(sense["say"])
         text = self._drawn(rng, lang, draw, spec["value"])
+        if slot.param == "asset" and _PLACES & {s.param for s in tool.slots}:
+            while " " in text or not text.isascii():  # "line 3" could be the place
+                text = self._drawn(rng, lang, draw, spec["value"])
         mark = said.add(text)
         return mark, mark
 
@@ -1279,7 +1295,7 @@ def _roughened(
 ) -> tuple[str, list[str]]:
     """Slips of the finger in the words, never in the values; capitals or none for all."""
     values = list(values)
-    if not draw.is_noisy and rng.random() > 0.28:
+    if not draw.is_noisy and rng.random() > 0.22:
         return text, values
     count = rng.choice((2, 3, 4)) if draw.is_noisy else rng.choice((0, 1, 1, 2))
     for _ in range(count):

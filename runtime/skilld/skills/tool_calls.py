@@ -46,7 +46,7 @@ class ToolSet:
         tools: array of `{name, description, parameters}`; `parameters` is a JSON Schema of an
             object whose properties are strings, integers, numbers, booleans or enums.
         first_kind: index of the alphabet of tools; those of arguments and enum words follow.
-        start: index of the first mark of each alphabet.
+        start: varies the marks from input to input.
         path: JSON path of the array, for errors.
 
     Raises:

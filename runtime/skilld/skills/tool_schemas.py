@@ -22,8 +22,9 @@ Json = Any  # a parsed JSON value
 
 MAX_TOOLS: Final = 8
 MAX_ARGUMENTS_PER_TOOL: Final = 8
-_MAX_DESCRIPTION_WORDS: Final = 10
-_MAX_HINT_WORDS: Final = 3
+_MAX_DESCRIPTION_WORDS: Final = 7
+_MAX_HINT_WORDS: Final = 2
+_STARTS: Final = 8
 _TYPES: Final = {"string": "", "integer": "#", "number": "#", "boolean": "?"}
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
@@ -85,12 +86,14 @@ class ToolReader:
 
     Args:
         first_kind: index of the alphabet of tools; those of arguments and enum words follow.
-        start: index of the first mark of each alphabet.
+        start: varies the marks from input to input.
     """
 
     def __init__(self, *, first_kind: int, start: int) -> None:
         self._first_kind = first_kind
-        self._start = start
+        # Few tools have many arguments, so counting starts low: the marks that most inputs need
+        # are those a model saw most. Tools come in any order anyway.
+        self._start = start % _STARTS
         self._num_tools = 0
         self._num_arguments = 0
         self._choice_marks: dict[str, str] = {}
@@ -139,7 +142,7 @@ class ToolReader:
             "additionalProperties": False,
         }
         summary = _keywords(description, known=_words(name), limit=_MAX_DESCRIPTION_WORDS)
-        mark = mark_at(self._first_kind, self._start + self._num_tools)
+        mark = mark_at(self._first_kind, self._num_tools)
         self._num_tools += 1
         return Tool(name, mark, summary, arguments, Draft202012Validator(closed))
 
