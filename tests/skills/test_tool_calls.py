@@ -160,6 +160,25 @@ def test_tools_are_shown_as_words_with_marks_behind_them() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "request_text",
+    ["log it", "it was LOGGED", "logging", "Log-Downtime", "logDowntime", "ｌｏｇ"],
+)
+def test_words_that_the_request_says_are_shown(request_text: str) -> None:
+    assert str(marked(request_text, LOG).values["tools"]).startswith("log* downtime")
+
+
+@pytest.mark.parametrize("slip", ["donwtime", "downtme", "dwontime", "downtimme", "downtime's"])
+def test_a_slip_of_the_finger_is_the_same_word(slip: str) -> None:
+    assert "log downtime*:" in str(marked(f"the {slip} of M7", LOG).values["tools"])
+
+
+@pytest.mark.parametrize("other", ["down", "town time", "blog", "machinery hall", "note", "dog"])
+def test_other_words_are_not_the_same(other: str) -> None:
+    assert "*" not in str(marked(other, PUMP).values["tools"])
+    assert str(marked(other, LOG).values["tools"]).startswith("log downtime:")
+
+
 def test_marks_and_widths_in_a_tool_are_not_taken_for_marks() -> None:
     given = marked("hi", {**PING, "name": "ping\ue0ff", "description": "ｓｅｎｄ \ue001 it"})
     text = str(given.values["tools"])

@@ -141,7 +141,11 @@ class SpanRules(BaseModel):
         if self.tools is not None:
             path = f"$.{self.tools}"
             tools = ToolSet(
-                values.get(self.tools), first_kind=len(self.kind), start=start, path=path
+                values.get(self.tools),
+                request="\n".join(texts.values()),
+                first_kind=len(self.kind),
+                start=start,
+                path=path,
             )
             marked[self.tools] = tools.render()
         return MarkedInput(self, marked, texts, pieces, tools)

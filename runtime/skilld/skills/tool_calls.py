@@ -4,7 +4,7 @@ Each tool of an input is written into the prompt as one short line. Marks of thr
 behind its name, its arguments and the words of its enums; pieces of the request have marks of
 their own (see `spans`). A call is then a few marks in a row:
 
-    set pump speed rpm⟦t⟧ pump id!⟦a1⟧ speed!#⟦a2⟧ mode slow⟦e1⟧ fast⟦e2⟧
+    set pump* speed*: rpm⟦t⟧ pump* id!⟦a1⟧ speed*#!⟦a2⟧ mode⟦a3⟧ slow⟦e1⟧ fast*⟦e2⟧
     -> "⟦t⟧⟦a1⟧⟦w4⟧⟦a2⟧⟦n1⟧⟦a3⟧⟦e2⟧"
 
 Behind an argument stands one or two marks of the request (a phrase, or one number), one mark of an
@@ -19,6 +19,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
+from skilld.skills.said_words import SaidWords
 from skilld.skills.span_marks import MARKS_PER_KIND, SpanError, mark_at, mark_range
 from skilld.skills.tool_schemas import (
     MAX_ARGUMENTS_PER_TOOL,
@@ -45,6 +46,7 @@ class ToolSet:
     Args:
         tools: array of `{name, description, parameters}`; `parameters` is a JSON Schema of an
             object whose properties are strings, integers, numbers, booleans or enums.
+        request: what they are wanted for; what both say is shown.
         first_kind: index of the alphabet of tools; those of arguments and enum words follow.
         start: varies the marks from input to input.
         path: JSON path of the array, for errors.
@@ -53,7 +55,16 @@ class ToolSet:
         InvalidRequestError: reason INVALID_INPUT; says what is wrong with which tool.
     """
 
-    def __init__(self, tools: Json, *, first_kind: int, start: int, path: str = "$.tools") -> None:
+    def __init__(
+        self,
+        tools: Json,
+        *,
+        request: str,
+        first_kind: int,
+        start: int,
+        path: str = "$.tools",
+    ) -> None:
+        self._request = request
         self._first_kind = first_kind
         if not isinstance(tools, list) or not 1 <= len(tools) <= MAX_TOOLS:
             raise refusal(path, f"must be an array of 1 to {MAX_TOOLS} tools")
@@ -68,7 +79,8 @@ class ToolSet:
 
     def render(self) -> str:
         """The tools as the prompt shows them, one line each."""
-        return "\n".join(tool_line(tool) for tool in self.tools)
+        said = SaidWords(self._request)
+        return "\n".join(tool_line(tool, said) for tool in self.tools)
 
     @cached_property
     def present(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from skilld.core.errors import InvalidRequestError
+from skilld.skills.said_words import SaidWords
 from skilld.skills.span_marks import MARKS, MARKS_PER_KIND, mark_at
 from skilld.skills.units import Unit, unit_named
 
@@ -194,19 +195,26 @@ def argument_unit(name: str, description: str) -> Unit | None:
     return unit_named(_words(name)) or unit_named(_plain_words(description))
 
 
-def tool_line(tool: Tool) -> str:
-    """A tool as the prompt shows it."""
-    parts = [f"{_spoken(tool.name)}{_after(tool.summary, ':')}{tool.mark}"]
+def tool_line(tool: Tool, said: SaidWords) -> str:
+    """A tool as the prompt shows it; `*` stands behind words that the request says, too."""
+    parts = [f"{_shown(_spoken(tool.name), said)}{_after(tool.summary, said)}{tool.mark}"]
     for argument in tool.arguments:
         sign = _TYPES.get(argument.type, "") + ("!" if argument.is_required else "")
-        choices = "".join(f" {_spoken(str(v))}{mark}" for mark, v in argument.choices.items())
-        hint = _after(argument.hint, ":")
-        parts.append(f"{_spoken(argument.name)}{hint}{sign}{argument.mark}{choices}")
+        choices = "".join(
+            f" {_shown(_spoken(str(value)), said)}{mark}"
+            for mark, value in argument.choices.items()
+        )
+        name, hint = _shown(_spoken(argument.name), said), _after(argument.hint, said)
+        parts.append(f"{name}{hint}{sign}{argument.mark}{choices}")
     return " ".join(parts)
 
 
-def _after(words: str, sign: str) -> str:
-    return f"{sign} {words}" if words else ""
+def _after(words: str, said: SaidWords) -> str:
+    return f": {_shown(words, said)}" if words else ""
+
+
+def _shown(words: str, said: SaidWords) -> str:
+    return " ".join(f"{word}*" if said.has(word) else word for word in words.split(" "))
 
 
 def _spoken(name: str) -> str:
