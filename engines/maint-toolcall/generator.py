@@ -19,6 +19,8 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from skilld.skills.span_marks import SpanError
+from skilld.skills.spans import SpanRules
 from skilld.skills.tool_schemas import argument_unit
 from skilld.skills.units import Unit, converted, unit_behind
 from skilld.training import noise
@@ -202,6 +204,9 @@ class MaintToolcallGenerator:
         self._verbs: list[Toml] = [*verbs["verb"], *self._literal_verbs()]
         self._things = self._all_things()
         self._wording: dict[str, Any] = _load("wording.toml")
+        skill = _load("skills/maint-toolcall.toml")
+        self._spans = SpanRules.model_validate(skill["spans"])
+        self._output_schema = skill["output_schema"]
         self._family: dict[str, Toml] = {}
         for lang in ("en", "ja"):
             self._family |= {f["id"]: {"lang": lang, **f} for f in families[lang]}
@@ -288,11 +293,22 @@ class MaintToolcallGenerator:
             if attempt == _ATTEMPTS // 2:  # it cannot do what is asked, so it gives what it can
                 draw = replace(draw, held_combination=False)
             example = self._try(rng, layout, draw)
-            if example is not None:
+            if example is not None and self._can_be_pointed(example):
                 return example
         raise RuntimeError(f"family {family!r} gave no example in {_ATTEMPTS} attempts")
 
     # ------------------------------------------------------------ one example
+
+    def _can_be_pointed(self, example: Example) -> bool:
+        """A slip or a chance neighbour may make a value mean something else; about 1 in 10,000."""
+        if example.is_abstain:
+            return True
+        try:
+            marked = self._spans.mark(example.input)
+            pointed = marked.point(example.answer, self._output_schema)
+            return bool(marked.resolve(pointed, self._output_schema) == example.answer)
+        except SpanError:
+            return False
 
     def _try(self, rng: Random, layout: Toml, draw: Draw) -> Example | None:
         lang, kind = layout["lang"], layout.get("kind", "")
