@@ -10,6 +10,7 @@ from benchmarks import (
     json_bench,
     mix_bench,
     overhead_bench,
+    precision_bench,
     preempt_bench,
     prefix_bench,
     share_bench,
@@ -69,6 +70,11 @@ def _parser() -> argparse.ArgumentParser:
             "preempt",
             preempt_bench,
             "Answers of batch calls that lose their blocks to others, against undisturbed ones.",
+        ),
+        (
+            "precision",
+            precision_bench,
+            "One checkpoint with f32, int8 and int4 weights: accuracy, size, speed.",
         ),
     ):
         sub = commands.add_parser(

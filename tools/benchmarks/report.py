@@ -81,18 +81,19 @@ def spread(values: Sequence[float], *, digits: int = 0) -> str:
     return f"{median:,.{digits}f} ({min(values):,.{digits}f}..{max(values):,.{digits}f})"
 
 
-def circumstances(arguments: Sequence[str]) -> dict[str, str]:
+def circumstances(arguments: Sequence[str], *, program: str = "tools/bench") -> dict[str, str]:
     """Where, when and how: all one needs to repeat a measurement.
 
     Call it before measuring: it tells the load of the machine by others.
 
     Args:
         arguments: of the command line; absolute paths say nothing elsewhere and are left out.
+        program: that takes them.
     """
     return {
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "command": shlex.join(
-            ["tools/bench", *("PATH" if Path(a).is_absolute() else a for a in arguments)]
+            [program, *("PATH" if Path(a).is_absolute() else a for a in arguments)]
         ),
         "processor": f"{cpu_name()}, {len(os.sched_getaffinity(0))} cores usable",
         "instructions": ", ".join(cpu_features()),

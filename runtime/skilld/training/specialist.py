@@ -1,4 +1,4 @@
-"""`make_base` and `make_specialist`: a folder in, a checkpoint out.
+"""`make_base`, `make_specialist` and `make_alone`: a folder in, a checkpoint out.
 
 What all specialists have to learn (which mark belongs to what, two languages, the words of
 machines) is learned once: a base is trained on the data of all of them. Each specialist starts
@@ -23,7 +23,7 @@ from skilld.training.batches import Batch, Sample, Text, as_text, tokenise
 from skilld.training.example import Example
 from skilld.training.feed import feed
 from skilld.training.preparation import CHECKPOINT_DIR, Prepared, prepare
-from skilld.training.settings import OptimiserSettings, read_base_settings
+from skilld.training.settings import ModelSettings, OptimiserSettings, read_base_settings
 from skilld.training.tokenizer import (
     EOS,
     PAD,
@@ -37,6 +37,7 @@ from skilld.training.trainer import Model, Progress, load_model, new_model, trai
 _NUM_VOCABULARY_EXAMPLES = 12_000
 _NUM_CHECKED_ANSWERS = 1000
 _VOCABULARY_SEED_STEP = -1
+_NO_LIMIT = 1 << 30
 
 
 def make_base(base_dir: Path, *, console: Console) -> None:
@@ -104,6 +105,63 @@ def make_specialist(engine_dir: Path, *, console: Console) -> None:
         tokenizer, engine_dir / CHECKPOINT_DIR, max_length=model.config.max_position_embeddings
     )
     _train(engine_dir, model, [prepared], [1.0], tokenizer, settings.optimiser, say=say)
+
+
+def make_alone(
+    engine_dir: Path,
+    into: Path,
+    *,
+    model: ModelSettings,
+    time_limit_s: float,
+    console: Console,
+) -> None:
+    """Train a specialist from random weights, without a base, or go on where it stopped.
+
+    Data, batches and rates are those of the engine folder, its tokenizer is the one of its base.
+    Only the time ends it, so that models of several sizes can be compared.
+
+    Args:
+        engine_dir: `engines/<name>`; is not written to.
+        into: folder that gets `checkpoint/` and `runs/`.
+        model: its shape; `vocab_size` must be that of the tokenizer.
+        time_limit_s: of training.
+        console: progress goes here.
+
+    Raises:
+        ArtefactError: settings or skill are wrong.
+        FileNotFoundError: neither the base nor the specialist was ever trained.
+        LeakError: the splits leak.
+    """
+    say = _clock(console)
+    prepared = prepare(engine_dir)
+    settings = prepared.settings
+    assert settings.optimiser is not None, f"{engine_dir}/training.toml: [optimiser] is missing"
+    optimiser = settings.optimiser.model_copy(
+        update={"time_limit_s": time_limit_s, "num_steps": _NO_LIMIT}
+    )
+    tokenizer = shared_tokenizer(engine_dir, base=settings.base)
+    assert tokenizer.get_vocab_size() == model.vocab_size, "the model needs an id for every token"
+    save_tokenizer(tokenizer, into / CHECKPOINT_DIR, max_length=model.context_limit)
+    fresh = new_model(
+        model,
+        seed=optimiser.seed,
+        pad_id=token_id_of(tokenizer, PAD),
+        eos_id=token_id_of(tokenizer, EOS),
+    )
+    _train(into, fresh, [prepared], [1.0], tokenizer, optimiser, say=say)
+
+
+def shared_tokenizer(engine_dir: Path, *, base: str) -> tokenizers.Tokenizer:
+    """The tokenizer of a specialist's base, or of its own checkpoint, which has the same.
+
+    Raises:
+        FileNotFoundError: neither was ever trained.
+    """
+    folders = [(engine_dir / base).resolve(), engine_dir]
+    for folder in folders:
+        if (folder / CHECKPOINT_DIR / "tokenizer.json").is_file():
+            return _read_tokenizer(folder / CHECKPOINT_DIR)
+    raise FileNotFoundError(f"{engine_dir}: no tokenizer; make one with tools/train {folders[0]}")
 
 
 def is_base(folder: Path) -> bool:
