@@ -22,12 +22,12 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.2.0"
+VERSION = "1.3.0"
 FOLDER = Path(__file__).parent
 MAX_READINGS = 8
 MAX_CHARS = 420
 
-NUM_READINGS = (20, 24, 20, 13, 9, 7, 4, 3)
+NUM_READINGS = (25, 27, 20, 12, 7, 5, 2, 2)
 """How often a report has 1, 2, ... 8 readings, where its clauses allow it."""
 
 HELD_COMBINATIONS = frozenset(
