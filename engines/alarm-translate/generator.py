@@ -26,7 +26,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.3.0"
+VERSION = "1.4.0"
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
 
@@ -36,6 +36,9 @@ HELD_NUMBERS = ("47", "63", "91")
 """Beginnings of tags, alarm codes and numbers that training never sees."""
 
 _KANA_OR_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+_PLAIN = re.compile(r"\{s\} ?\{cp?\}|\{s\}の\{c\}")
+"""Wordings in which a place is the subject; "at", a colon and the like make it a place."""
+_ARTICLE = re.compile(r"\b(no|low|enough|insufficient|little) the ", re.IGNORECASE)
 _SLOT = re.compile(r"\{(\w+)\}")
 _BEHIND_VALUE = re.compile(r"(?<=\d[%秒分個])[ ](?=[にをがは未])|(?<=\d時間)[ ](?=[にをがは未])")
 _OTHER = {"en": "ja", "ja": "en"}
@@ -89,8 +92,8 @@ _NAME_FORMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "any number": ("{0} {1}", "{0} no. {1}", "{0} #{1}", "{0} No.{1}", "{0}-{1}", "{0}{1}",
                        "{0} number {1}", "the {0} {1}", "{0} ({1})", "{0} no.{1}"),
         "any letter": ("{0} {1}",),
-        "any tag": ("{0} {1}", "{0} {1}", "{0} {1}", "{0} ({1})", "{1} {0}", "{0}: {1}",
-                    "the {0} {1}"),
+        # No tag in brackets, none in front: those are codes of the alarm.
+        "any tag": ("{0} {1}", "{0} {1}", "{0} {1}", "the {0} {1}"),
         "axis number": ("axis {1}", "axis {1}", "axis no. {1}", "axis #{1}"),
         "axis letter": ("{1}-axis", "{1}-axis", "{1} axis", "axis {1}"),
         "axis tag": ("axis {1}", "axis {1}", "{1} axis"),
@@ -99,15 +102,26 @@ _NAME_FORMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "any number": ("{0}{1}", "{0} {1}", "{0}No.{1}", "{0}#{1}", "{1}番{0}", "第{1}{0}",
                        "{0}{1}号", "{1}号{0}", "No.{1}{0}", "{0}({1})", "{0}-{1}", "{1}番の{0}"),
         "any letter": ("{0}{1}", "{0}{1}", "{1}{0}"),
-        "any tag": ("{0}{1}", "{0}{1}", "{0}{1}", "{0} {1}", "{0}({1})", "{1}{0}", "{1} {0}",
-                    "{0}［{1}］"),
+        "any tag": ("{0}{1}", "{0}{1}", "{0}{1}", "{0} {1}", "{1}{0}"),
         "axis number": ("軸{1}", "第{1}軸", "{1}軸"),
         "axis letter": ("{1}軸",),
         "axis tag": ("{1}軸", "軸{1}"),
     },
 }  # fmt: skip
 
+_HEADS = {
+    "en": ("{}: ", "{}: ", "{}: ", "[{}] ", "{} - ", "({}) ", "<{}> ", "{}:", "*** {}: ", "{} / "),
+    "ja": ("{}: ", "{}：", "{}：", "[{}] ", "【{}】", "（{}）", "<{}> ", "{}:", "{}／"),
+}  # fmt: skip
+_TAILS = {
+    "en": (("{} ({})", "{} ({})", "{} [{}]"), ("{} {}", "{} {}", "{}, {}", "{} - {}")),
+    "ja": (("{}({})", "{}（{}）", "{} [{}]", "{}【{}】"), ("{} {}", "{} {}", "{}　{}", "{}、{}")),
+}  # fmt: skip
+_CLEAR_LEVELS = frozenset({"alarm", "warning", "caution", "info"})
+
 Words = dict[str, str]
+Pair = tuple[str, str]
+"""Source and target."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,10 +355,21 @@ class AlarmTranslateGenerator:
         }
         events = self._words["events"]
         self._events = {
-            "": events,
+            "": [*events, *self._bare_conditions(events)],
             "s": [t for t in events if not {_bare(n) for n in _names(t)} & everywhere],
             "loc": [t for t in events if not {_bare(n) for n in _names(t)} & of_places],
         }
+
+    def _bare_conditions(self, events: Sequence[Term]) -> list[Term]:
+        """Conditions that say enough without a subject: overcurrent, wire break."""
+        taken = {_bare(name) for term in (*events, *self._words["levels"]) for name in _names(term)}
+        conditions = [c for c in self._conditions if not c.en.startswith("~")]
+        clear = _unambiguous([*events, *self._words["levels"], *conditions])[-len(conditions) :]
+        return [
+            Term(c.en, c.ja, {lang: _forms(c.alts[lang], lang)[0] for lang in LANGUAGES}, ())
+            for c in clear
+            if not {_bare(c.en), c.ja} & taken and c.en not in ("fault", "failure", "life end")
+        ]
 
     def _members(self, names: Iterable[str], groups: Mapping[str, list[Term]]) -> list[Term]:
         found = {term.en: term for name in names for term in groups[name]}
@@ -367,10 +392,12 @@ class AlarmTranslateGenerator:
         family = self._families[name]
         shape = family.shape
         message = Message(rng, draw, family.lang)
-        self._fill(message, shape, family.slots)
+        self._fill(message, shape, family.slots, family.template)
         source = self._grammar.expand(family.template, rng, bound=message.source)
+        source = _ARTICLE.sub(r"\1 ", source)
         target = self._grammar.expand(shape.canonical[message.to], rng, bound=message.target)
-        source, target = self._decorated(message, shape, source, target)
+        is_open = family.template.endswith(("{c}", "{cp}", "{st}", "{stp}", "{ev}"))
+        source, target = self._decorated(message, shape, source, target, is_open=is_open)
         target = (_sentence_case if message.to == "en" else _tight_units)(target)
         for attempt in range(4):
             text = self._noisy(rng, source, family.lang, draw=draw, is_plain=attempt == 3)
@@ -388,7 +415,9 @@ class AlarmTranslateGenerator:
             return Example(name, {"text": text}, {"translation": target}, message.combination)
         return None
 
-    def _decorated(self, m: Message, shape: Shape, source: str, target: str) -> tuple[str, str]:
+    def _decorated(
+        self, m: Message, shape: Shape, source: str, target: str, *, is_open: bool
+    ) -> Pair:
         """A time, a level or a code around the line."""
         rng = m.rng
         is_instruction = shape.id in _INSTRUCTIONS
@@ -402,9 +431,12 @@ class AlarmTranslateGenerator:
                 form = rng.choice(("{0} {1}", "{0}に{1}", "{0}、{1}", "{1}（{0}）"))
                 source = form.format(clock, source)
             target = f"{target} at {clock}" if m.to == "en" else f"{clock} {target}"
-        if rng.random() >= (0.05 if is_instruction else 0.24):
+        roll = rng.random()
+        if roll < 0.06 and not is_instruction and not has_tail and not shape.rules.get("code"):
+            return self._code_behind(m, source, target, is_open=is_open)
+        if rng.random() >= (0.05 if is_instruction else 0.26):
             return source, target
-        level = rng.choice(self._words["levels"]) if rng.random() < 0.55 else None
+        level = rng.choice(self._words["levels"]) if rng.random() < 0.5 else None
         code = self._code(rng, m.draw) if level is None or rng.random() < 0.4 else ""
         if level is None:
             head_from, head_to = code, code
@@ -419,25 +451,27 @@ class AlarmTranslateGenerator:
             head_to = level.canonical(m.to)
             if code:
                 head_to += ("" if m.to == "ja" else " ") + code
-        form = rng.choice(
-            ("{}: ", "{}: ", "{} ", "[{}] ", "{} - ", "({}) ", "<{}> ", "{}:", "*** {}: ", "{} / ")
-            if m.lang == "en"
-            else (
-                "{}: ",
-                "{}：",
-                "{} ",
-                "[{}] ",
-                "【{}】",
-                "{}　",
-                "（{}）",
-                "<{}> ",
-                "{}・",
-                "{}、",
-            )
-        )
+        # "401 parts missing", "fault pump 2": a bare number or word could belong to the line.
+        is_clear = not code.isdigit() and (bool(code) or level is None or level.en in _CLEAR_LEVELS)
+        if is_clear and rng.random() < 0.35:
+            form = "{} "
+        elif m.lang == "ja" and code[:3].isalpha() and rng.random() < 0.2:
+            form = "{}"
+        else:
+            form = rng.choice(_HEADS[m.lang])
         return form.format(head_from) + source, f"{head_to}: {target}"
 
-    def _fill(self, m: Message, shape: Shape, slots: frozenset[str]) -> None:
+    def _code_behind(self, m: Message, source: str, target: str, *, is_open: bool) -> Pair:
+        """The code of the alarm behind it; without brackets only where no thing could claim it."""
+        rng = m.rng
+        code = self._code(rng, m.draw)
+        while code.isdigit() or code in source:
+            code = self._code(rng, m.draw)
+        forms = _TAILS[m.lang]
+        form = rng.choice(forms[0] + forms[1] if is_open else forms[0])
+        return form.format(source.rstrip(), code), f"{target} ({code})"
+
+    def _fill(self, m: Message, shape: Shape, slots: frozenset[str], template: str) -> None:
         """Give every slot of a shape a meaning, and its words on both sides."""
         rng = m.rng
         rules = shape.rules
@@ -456,7 +490,8 @@ class AlarmTranslateGenerator:
                     is_main=True,
                     is_strict=is_strict,
                     only=rules.get("only"),
-                    is_item=bool(rules.get("item")),
+                    groups=rules.get("groups"),
+                    no_place=not _PLAIN.fullmatch(template),
                 )
                 owner = self._owner(m, part, is_needed=True) if rules.get("owner") else None
                 if owner is not None or not rules.get("owner"):
@@ -571,7 +606,8 @@ class AlarmTranslateGenerator:
         is_main: bool = False,
         is_strict: bool = False,
         only: Sequence[str] | None = None,
-        is_item: bool = False,
+        groups: Sequence[str] | None = None,
+        no_place: bool = True,
     ) -> tuple[Term, Term]:
         """A condition and a part that may have it."""
         rng = m.rng
@@ -582,8 +618,10 @@ class AlarmTranslateGenerator:
         while True:
             condition = rng.choice(conditions)
             parts = self._condition_parts[condition.en][is_held]
-            if is_item:
-                parts = [p for p in parts if self._group_of[p.en] == "item"]
+            if groups is not None:
+                parts = [p for p in parts if self._group_of[p.en] in groups]
+            if no_place:
+                parts = [p for p in parts if self._group_of[p.en] != "place"]
             if not parts or (is_strict and condition.en.startswith("~")):
                 continue
             part = rng.choice(parts)
@@ -668,7 +706,7 @@ class AlarmTranslateGenerator:
             if owner is not None:
                 inner = self._ident(m, part) if rng.random() < 0.35 else ""
                 return Thing(part, inner, owner=owner)
-        if roll < 0.28 and self._group_of[part.en] not in ("place", "material", "net"):
+        if roll < 0.28 and self._group_of[part.en] not in ("place", "material", "basic", "net"):
             side = rng.choice(self._words["sides"])
             if not self._is_term(side, part):
                 return Thing(part, side=side)
@@ -693,7 +731,7 @@ class AlarmTranslateGenerator:
         if pair not in self._known_pairs:
             self._known_pairs[pair] = any(
                 f"{a}{gap}{b}".lower() in self._part_words
-                for lang, gap in (("en", " "), ("ja", ""))
+                for lang, gap in (("en", " "), ("ja", ""), ("ja", "の"))
                 for a in (first.canonical(lang), *first.alts[lang])
                 for b in (second.canonical(lang), *second.alts[lang])
             )
@@ -707,7 +745,7 @@ class AlarmTranslateGenerator:
             if choice < 0.5 and not m.draw.held_values:
                 return rng.choice("XYZXYZABCUVW")
             return self._count(m) if choice < 0.8 else f"J{rng.randrange(1, 8)}"
-        if group == "material":
+        if group in ("material", "basic"):
             return ""
         roll = rng.random() * (0.72 if always else 1.0)
         if roll < 0.5:
@@ -723,6 +761,7 @@ class AlarmTranslateGenerator:
     def _put_thing(self, m: Message, name: str, thing: Thing) -> None:
         m.source[name] = self._name(m.rng, thing, m.lang)
         m.target[name] = _canonical_name(thing, m.to)
+        m.target[f"{name}_of"] = m.target[name] + _joint(thing, m.to)
 
     def _name(self, rng: Random, thing: Thing, lang: str) -> str:
         """A thing as somebody may write it."""
@@ -761,8 +800,9 @@ class AlarmTranslateGenerator:
     def _put_quantity(self, m: Message, slots: frozenset[str], shape: Shape) -> None:
         rng = m.rng
         is_held = m.draw.held_combination
-        if rng.random() < (0.8 if shape.rules.get("bare") else 0.5) and not is_held:
-            quantity = rng.choice(self._alone)
+        is_alone = rng.random() < (0.8 if shape.rules.get("bare") else 0.55)
+        if is_alone and not is_held:
+            quantity = rng.choice(self._of_parts if rng.random() < 0.2 else self._alone)
             m.source["q"] = self._say(rng, quantity, m.lang)
             if m.lang == "en" and rng.random() < 0.1:
                 m.source["q"] = f"the {m.source['q']}"
@@ -771,10 +811,13 @@ class AlarmTranslateGenerator:
             while True:
                 quantity = rng.choice(self._of_parts)
                 owners = self._quantity_owners[quantity.en][is_held]
-                if owners:
+                if not owners:
+                    continue
+                part = rng.choice(owners)
+                is_named = self._group_of[part.en] == "place"
+                thing = Thing(part, self._ident(m, part, always=is_named))
+                if thing.ident or not self._is_term(part, quantity):
                     break
-            part = rng.choice(owners)
-            thing = Thing(part, self._ident(m, part))
             m.combination = _combination(part.en, quantity.en)
             owner = self._name(rng, thing, m.lang)
             word = self._say(rng, quantity, m.lang)
@@ -783,8 +826,8 @@ class AlarmTranslateGenerator:
                 m.source["q"] = f"{word} of {owner}" if is_of else f"{owner} {word}"
             else:
                 m.source["q"] = owner + rng.choice(("の", "の", "", " ")) + word
-            joint = "の" if m.to == "ja" else " "
-            m.target["q"] = _canonical_name(thing, m.to) + joint + quantity.canonical(m.to)
+            name = _canonical_name(thing, m.to) + _joint(thing, m.to)
+            m.target["q"] = name + quantity.canonical(m.to)
         state = rng.choice(self._states)
         if shape.id in ("over", "under"):  # a wording that says "high" before the values
             state = self._states[0 if shape.id == "over" else 1]
@@ -1167,7 +1210,7 @@ _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "event-of": ("machine", "machine", "elec", "net"),
     "waiting-thing": ("machine", "place", "drive"),
     "required": ("drive", "machine", "mech", "fluid", "sensor", "elec"),
-    "op-state-of": ("machine", "place", "drive"),
+    "op-state-of": ("machine", "drive"),
     "thing-of": ("machine", "place", "elec"),
     "due-in": ("mech", "fluid", "sensor", "battery", "item"),
     "overdue": ("drive", "machine", "mech", "fluid"),
@@ -1283,7 +1326,14 @@ def _canonical_name(thing: Thing, lang: str) -> str:
         name = word + (" " if lang == "en" and ident else "") + ident
     if thing.owner is None:
         return name
-    return _canonical_name(thing.owner, lang) + (" " if lang == "en" else "の") + name
+    return _canonical_name(thing.owner, lang) + _joint(thing.owner, lang) + name
+
+
+def _joint(owner: Thing, lang: str) -> str:
+    """What stands between a thing and its part or quantity."""
+    if lang == "en":
+        return " "
+    return "の" if owner.ident else ""
 
 
 def _canonical_value(number: str, unit: str, lang: str) -> str:
