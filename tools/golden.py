@@ -19,6 +19,7 @@ from skilld.app import find_engines
 from skilld.builder.golden import GOLDEN_NAME
 from skilld.builder.local_runner import LocalRunner
 from skilld.cli.engine_answers import Asking, replies
+from skilld.core.manifest import FileEntry, file_sha256, read_manifest, write_manifest
 from skilld.training.evaluation import is_right
 from skilld.training.example import Example
 from skilld.training.preparation import prepare
@@ -50,11 +51,21 @@ def main() -> None:
     )
     for folder in (options.engine, engine_dir):
         (folder / GOLDEN_NAME).write_text(text, encoding="utf-8")
+    _list_in_manifest(engine_dir)
     Console().print(
         f"{len(chosen)} cases of {len({e.family for e in chosen})} families, chosen among "
         f"{len(right)} sure and right answers to {len(examples)} inputs; now: "
         f"skilld verify {options.engine}"
     )
+
+
+def _list_in_manifest(engine_dir: Path) -> None:
+    """The engine holds other golden cases than it was built with: its manifest must say so."""
+    path = engine_dir / GOLDEN_NAME
+    entry = FileEntry(sha256=file_sha256(path), num_bytes=path.stat().st_size)
+    manifest = read_manifest(engine_dir)
+    files = {**manifest.files, GOLDEN_NAME: entry}
+    write_manifest(engine_dir, manifest.model_copy(update={"files": files}))
 
 
 def _spread(examples: list[Example], count: int) -> list[Example]:
