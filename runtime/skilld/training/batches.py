@@ -18,8 +18,8 @@ from skilld.skills.spans import SpanError
 from skilld.training.example import Example, canonical_json
 from skilld.training.tokenizer import EOS, token_id_of
 
-_POOL_BATCHES = 24
 _AT_ONCE = 512
+_LENGTH_STEP = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,9 +135,10 @@ class Batch:
     targets: NDArray[np.int64]
 
 
-def make_batch(samples: Sequence[Sample], *, pad_id: int) -> Batch:
-    """Pad samples to the longest of them."""
-    length = max(len(sample.ids) for sample in samples) - 1
+def make_batch(samples: Sequence[Sample], *, pad_id: int, length: int | None = None) -> Batch:
+    """Pad samples to `length`, by default to the longest of them."""
+    if length is None:
+        length = max(len(sample.ids) for sample in samples) - 1
     ids = np.full((len(samples), length), pad_id, np.int64)
     targets = np.full((len(samples), length), -100, np.int64)
     for row, sample in enumerate(samples):
@@ -147,27 +148,17 @@ def make_batch(samples: Sequence[Sample], *, pad_id: int) -> Batch:
     return Batch(ids, targets)
 
 
-def batches(
-    stream: Iterator[Sample], *, batch_tokens: int, pad_id: int, rng: Random
-) -> Iterator[Batch]:
-    """Pools of a stream, sorted by length and cut into batches, which are shuffled."""
-    pool: list[Sample] = []
-    num_tokens = 0
+def batches(stream: Iterator[Sample], *, batch_tokens: int, pad_id: int) -> Iterator[Batch]:
+    """Batches of a stream, each of samples of similar length.
+
+    There are few shapes: lengths are multiples of 16, and every batch of a length has as many
+    rows. The CPU kernels are made anew for each shape they meet, which takes longer than a step.
+    """
+    waiting: dict[int, list[Sample]] = {}
     for sample in stream:
-        pool.append(sample)
-        num_tokens += len(sample.ids)
-        if num_tokens >= _POOL_BATCHES * batch_tokens:
-            groups = _groups(pool, batch_tokens=batch_tokens)
-            rng.shuffle(groups)
-            for group in groups:
-                yield make_batch(group, pad_id=pad_id)
-            pool, num_tokens = [], 0
-
-
-def _groups(pool: Sequence[Sample], *, batch_tokens: int) -> list[list[Sample]]:
-    groups: list[list[Sample]] = [[]]
-    for sample in sorted(pool, key=lambda sample: len(sample.ids)):
-        if groups[-1] and (len(groups[-1]) + 1) * len(sample.ids) > batch_tokens:
-            groups.append([])
-        groups[-1].append(sample)
-    return groups
+        length = -(-(len(sample.ids) - 1) // _LENGTH_STEP) * _LENGTH_STEP
+        group = waiting.setdefault(length, [])
+        group.append(sample)
+        if len(group) >= max(1, batch_tokens // length):
+            yield make_batch(group, pad_id=pad_id, length=length)
+            del waiting[length]

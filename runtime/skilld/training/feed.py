@@ -82,9 +82,8 @@ def _fill(
                     tokenizer=tokenizer,
                 )
             )
-        rng = Random(seed)
-        merged = mixed(streams, weights=list(engine_dirs.values()), rng=rng)
-        for batch in batches(merged, batch_tokens=batch_tokens, pad_id=pad_id, rng=rng):
+        merged = mixed(streams, weights=list(engine_dirs.values()), rng=Random(seed))
+        for batch in batches(merged, batch_tokens=batch_tokens, pad_id=pad_id):
             queue.put(batch)
     except Exception as error:  # whatever it was, the trainer must not wait for ever
         queue.put(f"{type(error).__name__}: {error}")

@@ -117,7 +117,7 @@ def make_alone(
 ) -> None:
     """Train a specialist from random weights, without a base, or go on where it stopped.
 
-    Data, batches and rates are those of the engine folder, its tokenizer is the one of its base.
+    Data, batches, rates and tokenizer are those of the engine folder.
     Only the time ends it, so that models of several sizes can be compared.
 
     Args:
@@ -152,16 +152,16 @@ def make_alone(
 
 
 def shared_tokenizer(engine_dir: Path, *, base: str) -> tokenizers.Tokenizer:
-    """The tokenizer of a specialist's base, or of its own checkpoint, which has the same.
+    """The tokenizer of a specialist's checkpoint, or of its base, which has the same.
 
     Raises:
         FileNotFoundError: neither was ever trained.
     """
-    folders = [(engine_dir / base).resolve(), engine_dir]
-    for folder in folders:
+    base_dir = (engine_dir / base).resolve()
+    for folder in (engine_dir, base_dir):
         if (folder / CHECKPOINT_DIR / "tokenizer.json").is_file():
             return _read_tokenizer(folder / CHECKPOINT_DIR)
-    raise FileNotFoundError(f"{engine_dir}: no tokenizer; make one with tools/train {folders[0]}")
+    raise FileNotFoundError(f"{engine_dir}: no tokenizer; make one with tools/train {base_dir}")
 
 
 def is_base(folder: Path) -> bool:

@@ -21,6 +21,8 @@ import transformers
 from skilld.training.batches import Batch, Sample, make_batch
 from skilld.training.settings import ModelSettings, OptimiserSettings
 
+_ROW_STEP = 256
+
 # torch and transformers carry no types we can check against; Any marks their objects here.
 Model = Any
 
@@ -209,11 +211,16 @@ def save_checkpoint(model: Model, folder: Path) -> None:
 
 def _answer_loss(model: Model, batch: Batch) -> Any:
     """Cross entropy over answer tokens. Only their rows go through the output matrix."""
-    targets = torch.from_numpy(batch.targets)
     hidden = model.model(input_ids=torch.from_numpy(batch.ids), use_cache=False)[0]
-    mask = targets != -100
-    logits = model.lm_head(hidden[mask]).float()
-    return torch.nn.functional.cross_entropy(logits, targets[mask])
+    targets = torch.from_numpy(batch.targets).flatten()
+    places = (targets != -100).nonzero().flatten()
+    # Filled up to a multiple, for the sake of few shapes; what is filled in does not count.
+    places = torch.nn.functional.pad(places, (0, -len(places) % _ROW_STEP), value=len(targets) - 1)
+    is_filling = torch.arange(len(places)) >= int((targets != -100).sum())
+    logits = model.lm_head(hidden.flatten(0, 1)[places]).float()
+    return torch.nn.functional.cross_entropy(
+        logits, targets[places].masked_fill(is_filling, -100), ignore_index=-100
+    )
 
 
 def _save_state(path: Path, state: dict[str, Any]) -> None:
