@@ -26,7 +26,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.4.0"
+VERSION = "1.5.0"
 FOLDER = Path(__file__).parent
 LANGUAGES = ("en", "ja")
 
@@ -397,6 +397,8 @@ class AlarmTranslateGenerator:
         source = _ARTICLE.sub(r"\1 ", source)
         target = self._grammar.expand(shape.canonical[message.to], rng, bound=message.target)
         is_open = family.template.endswith(("{c}", "{cp}", "{st}", "{stp}", "{ev}"))
+        if "{cn} {s}" in family.template and self._is_name(source):
+            return None  # "leak sensor 3" is a sensor
         source, target = self._decorated(message, shape, source, target, is_open=is_open)
         target = (_sentence_case if message.to == "en" else _tight_units)(target)
         for attempt in range(4):
@@ -736,6 +738,11 @@ class AlarmTranslateGenerator:
                 for b in (second.canonical(lang), *second.alts[lang])
             )
         return self._known_pairs[pair]
+
+    def _is_name(self, source: str) -> bool:
+        """A line begins with two or three words that are one term."""
+        words = source.lower().split()
+        return any(" ".join(words[:n]) in self._part_words for n in (2, 3))
 
     def _ident(self, m: Message, part: Term, *, always: bool = False) -> str:
         rng = m.rng
@@ -1198,6 +1205,7 @@ _SOLO = frozenset(
 _SUBJECTS: Mapping[str, tuple[str, ...]] = {
     "prohibition-while": ("drive", "machine"),
     "not-reached": ("drive", "machine", "mech", "robot"),
+    "not-reached-plain": ("drive", "machine", "mech", "robot"),
     "not-at": ("drive", "machine", "mech", "item", "robot"),
     "moving-to": ("machine", "drive"),
     "move-to": ("drive", "machine", "mech", "item"),
