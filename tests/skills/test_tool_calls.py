@@ -12,6 +12,7 @@ from jsonschema import Draft202012Validator
 from skilld.core.errors import InvalidRequestError
 from skilld.skills.span_marks import MARKS, SpanError
 from skilld.skills.spans import MarkedInput, SpanRules, marked_schema
+from skilld.skills.tool_calls import MissingArgumentError
 from skilld.skills.tool_schemas import MAX_TOOLS
 
 RULES = SpanRules.model_validate(
@@ -87,6 +88,7 @@ def calls(*listed: tuple[str, dict[str, Any]]) -> dict[str, Any]:
 def there_and_back(given: MarkedInput, answer: dict[str, Any]) -> Any:
     pointed = given.point(answer, SCHEMA)
     Draft202012Validator(marked_schema(SCHEMA, RULES)).validate(pointed)
+    Draft202012Validator(marked_schema(SCHEMA, RULES, marked=given)).validate(pointed)
     assert set(MARKS.findall(str(pointed))) <= given.present
     return given.resolve(pointed, SCHEMA)
 
@@ -206,7 +208,7 @@ def test_every_mark_of_a_prompt_is_present() -> None:
     [
         (lambda t, a, v: "", "is no call"),
         (lambda t, a, v: a[0] + v[0], "is no tool"),
-        (lambda t, a, v: t[0] + a[0] + v[0], "'speed' is a required property"),
+        (lambda t, a, v: t[0] + a[0] + v[0], "'speed' is not given"),
         (lambda t, a, v: t[0] + a[0] + v[0] + a[1] + v[2], "is no number"),
         (lambda t, a, v: t[0] + a[0] + v[0] + a[0] + v[0], "given twice"),
         (lambda t, a, v: t[0] + a[4] + v[0], "is no argument of 'setPumpSpeed'"),
@@ -223,6 +225,12 @@ def test_a_call_that_does_not_fit_its_tool_is_refused(
     breakage: Callable[[list[str], list[str], list[str]], str], message: str
 ) -> None:
     given = marked("P-101 1200 fast 9000", PUMP, LOG)
+    with pytest.raises(SpanError, match=message):
+        given.resolve({"calls": [breakage(*marks_of(given))]}, SCHEMA)
+
+
+def marks_of(given: MarkedInput) -> tuple[list[str], list[str], list[str]]:
+    """Marks of PUMP and LOG: tools, arguments (id, speed, mode, force, machine), request."""
     lines = str(given.values["tools"]).split("\n")
     tool = [next(iter(MARKS.findall(line))) for line in lines]
     behind = dict(re.findall(r"(\w+)(?:: [a-z ]+)?[!#?]*([\ue000-\ue17f])", " ".join(lines)))
@@ -230,9 +238,48 @@ def test_a_call_that_does_not_fit_its_tool_is_refused(
     # `speed` also ends the name of the tool, so its argument is found by its sign.
     behind["speed"] = re.findall(r"speed#!(.)", lines[0])[0]
     arguments = [behind[name] for name in names]
-    values = MARKS.findall(str(given.values["request"]))
-    with pytest.raises(SpanError, match=message):
-        given.resolve({"calls": [breakage(tool, arguments, values)]}, SCHEMA)
+    return tool, arguments, MARKS.findall(str(given.values["request"]))
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda t, a, v: t[0] + a[4] + v[0],  # an argument of the other tool
+        lambda t, a, v: t[0] + a[1] + v[0],  # a word for a number
+        lambda t, a, v: t[0] + a[0] + "+",  # true for a text
+        lambda t, a, v: t[0] + a[2] + v[2],  # a word for an enum
+        lambda t, a, v: t[0] + a[1] + v[1] + a[0] + v[0],  # not in the order of the schema
+        lambda t, a, v: t[0] + a[0] + v[0] + a[0] + v[0],  # twice
+        lambda t, a, v: t[0] + a[0] + "\ue03f",  # a mark that is not there
+        lambda t, a, v: a[0] + v[0],
+    ],
+)
+def test_while_decoding_only_calls_that_fit_the_tools_can_be_written(
+    write: Callable[[list[str], list[str], list[str]], str],
+) -> None:
+    given = marked("P-101 1200 fast 9000", PUMP, LOG)
+    check = Draft202012Validator(marked_schema(SCHEMA, RULES, marked=given))
+    tools, arguments, values = marks_of(given)
+    assert check.is_valid(
+        {"calls": [tools[0] + arguments[0] + values[0] + arguments[1] + values[1]]}
+    )
+    assert check.is_valid({"calls": [tools[1]]}), "so can the model say that something is missing"
+    assert not check.is_valid({"calls": [write(tools, arguments, values)]})
+
+
+def test_without_numbers_no_number_can_be_written() -> None:
+    given = marked("P-101 fast", PUMP)
+    check = Draft202012Validator(marked_schema(SCHEMA, RULES, marked=given))
+    tools, arguments, values = marks_of(marked("P-101 fast", PUMP, LOG))
+    assert check.is_valid({"calls": [tools[0] + arguments[0] + values[0]]})
+    assert not check.is_valid({"calls": [tools[0] + arguments[1] + values[0]]})
+
+
+def test_a_missing_argument_is_told_from_other_mistakes() -> None:
+    given = marked("P-101 1200", PUMP, LOG)
+    tools, arguments, values = marks_of(given)
+    with pytest.raises(MissingArgumentError, match="'speed' is not given"):
+        given.resolve({"calls": [tools[0] + arguments[0] + values[0]]}, SCHEMA)
 
 
 @pytest.mark.parametrize(

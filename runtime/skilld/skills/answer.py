@@ -14,9 +14,12 @@ from skilld.skills.decoding import before_stop
 from skilld.skills.skill import NOTHING_TO_POINT_AT
 from skilld.skills.span_marks import SpanError
 from skilld.skills.spans import MarkedInput
+from skilld.skills.tool_calls import MissingArgumentError
 
 LOW_CONFIDENCE = "low_confidence"
 UNRESOLVED = "unresolved"
+MISSING_ARGUMENT = "missing_argument"
+"""A skill with this reason gives it for a call that lacks a required argument, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +86,9 @@ def read_answer(
     if marked is not None:
         try:
             output = marked.resolve(output, skill.output_schema)
+        except MissingArgumentError:
+            is_ours = MISSING_ARGUMENT not in skill.abstain.reasons
+            return Answer(None, abstain_reason=UNRESOLVED if is_ours else MISSING_ARGUMENT)
         except SpanError:
             return Answer(None, abstain_reason=UNRESOLVED)
     violation = next(entry.output_validator.iter_errors(output), None)

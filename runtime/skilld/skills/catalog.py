@@ -61,6 +61,8 @@ class RegisteredSkill:
         constraints: the compiled decoding schema, by the kinds of spans an input has something
             of; empty for free text.
         mark_tokens: of the spans; None when the skill has none.
+        compiler: of that engine, for a skill whose inputs bring tools: each call has a schema of
+            its own.
     """
 
     skill: Skill
@@ -68,6 +70,7 @@ class RegisteredSkill:
     tokenizer: Tokenizer
     constraints: Mapping[frozenset[str], Constraint]
     mark_tokens: MarkTokens | None = None
+    compiler: ConstraintCompiler | None = None
 
     @functools.cached_property
     def input_validator(self) -> Draft202012Validator:
@@ -170,7 +173,11 @@ class RegisteredSkill:
         )
 
     def _constraint(self, call: PreparedCall) -> ConstraintState:
-        constraint = self.constraints[call.span_kinds]
+        if self.compiler is not None and call.marked is not None:
+            schema = self.skill.decoding_schema_for(call.span_kinds, marked=call.marked)
+            constraint = self.compiler.compile_once(schema)
+        else:
+            constraint = self.constraints[call.span_kinds]
         if self.mark_tokens is None or call.marked is None:
             return constraint.start()
         return constraint.start(self.mark_tokens.open_for(call.marked.present))
@@ -276,6 +283,7 @@ def _compile(
         tokenizer=tokenizer,
         constraints=constraints,
         mark_tokens=_mark_tokens(skill, path, manifest, tokenizer, compiler),
+        compiler=compiler if skill.spans is not None and skill.spans.tools is not None else None,
     )
     entry.encode(entry.prompt.render({}))  # the template's tokens, before the first call
     return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal
@@ -15,7 +16,7 @@ from skilld.skills.answerable import answerable
 from skilld.skills.prompt import Prompt, PromptError
 from skilld.skills.schema_profile import check_input_schema, check_output_schema, public_schema
 from skilld.skills.span_checks import SpanRulesError, check_spans
-from skilld.skills.spans import SpanRules, marked_schema
+from skilld.skills.spans import MarkedInput, SpanRules, marked_schema
 
 NOTHING_TO_POINT_AT = "nothing_to_point_at"
 
@@ -110,17 +111,24 @@ class Skill(_Record):
         """What callers get, abstentions aside."""
         return public_schema(self.output_schema)
 
-    def decoding_schema_for(self, kinds: Collection[str]) -> dict[str, Any]:
+    @functools.cached_property
+    def _closed_schema(self) -> dict[str, Any]:
+        return check_output_schema(self.output_schema, has_spans=self.spans is not None)
+
+    def decoding_schema_for(
+        self, kinds: Collection[str], *, marked: MarkedInput | None = None
+    ) -> dict[str, Any]:
         """What the model may write when the input has something of these kinds, and no others.
+
+        With an input that brings tools, also no calls but those its tools allow.
 
         Fields that cannot be answered then are null or left out. Where neither is allowed, the
         model can only abstain, for one of the skill's reasons or for `NOTHING_TO_POINT_AT`.
         """
-        closed = check_output_schema(self.output_schema, has_spans=self.spans is not None)
-        narrow = answerable(closed, kinds)
+        narrow = answerable(self._closed_schema, kinds)
         if narrow is None:
             return _abstention(self.abstain.reasons or (NOTHING_TO_POINT_AT,))
-        output = marked_schema(narrow, self.spans)
+        output = marked_schema(narrow, self.spans, marked=marked)
         if not self.abstain.reasons:
             return output
         definitions = output.pop("$defs", None)

@@ -329,6 +329,18 @@ class MarkedInput:
                     f"in the input {wanted[mark]} times"
                 )
 
+    def call_schema(self) -> dict[str, Json]:
+        """What the model may write for a call of the tools of this input, as a JSON Schema.
+
+        Raises:
+            SpanError: the skill has no tools.
+        """
+        numbers = {piece.mark for piece in self.pieces if _is_number(piece.value)}
+        phrases = {piece.mark for piece in self.pieces}
+        return self._tools.call_schema(
+            phrases="".join(sorted(phrases)), numbers="".join(sorted(numbers))
+        )
+
     @property
     def _tools(self) -> ToolSet:
         if self.tools is None:
@@ -362,13 +374,20 @@ class MarkedInput:
         return unit_behind(self.texts[piece.field][piece.end : piece.end + 16])
 
 
-def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[str, Json]:
+def marked_schema(
+    schema: Mapping[str, Json], rules: SpanRules | None, *, marked: MarkedInput | None = None
+) -> dict[str, Json]:
     """The output schema as the model must obey it: span fields are strings of marks.
 
     Null in the place of a span is the empty string: one decision of the model less.
 
     Fields with `x-span-text` are strings of marks and of anything else that is no digit, quote,
     backslash or control character.
+
+    Args:
+        schema: of the skill.
+        rules: of the skill.
+        marked: an input with tools, to narrow calls to these tools.
 
     Raises:
         SpanError: `x-span` or `x-span-text` without `[spans]`, or of an unknown kind.
@@ -382,6 +401,8 @@ def marked_schema(schema: Mapping[str, Json], rules: SpanRules | None) -> dict[s
         if is_call(node):
             if rules is None or rules.tools is None:
                 raise SpanError("`x-tool-arguments` needs the key `tools` in [spans]")
+            if marked is not None:
+                return marked.call_schema()
             ranges = "".join(mark_range(k) for k in range(len(rules.kind)))
             return call_schema(ranges, first_kind=len(rules.kind))
         if option := nullable_span(node):

@@ -40,6 +40,10 @@ TOOL_KINDS: Final = 3
 _TRUE, _FALSE = "+", "-"
 
 
+class MissingArgumentError(SpanError):
+    """A call lacks an argument that its tool requires: the request does not say it."""
+
+
 class ToolSet:
     """The tools of one input, with marks.
 
@@ -82,6 +86,35 @@ class ToolSet:
         said = SaidWords(self._request)
         return "\n".join(tool_line(tool, said) for tool in self.tools)
 
+    def call_schema(self, *, phrases: str, numbers: str) -> dict[str, Json]:
+        """What the model may write for a call of these tools, as a JSON Schema.
+
+        Narrower than the `call_schema` of any input: a tool has its own arguments, in the order
+        of its schema and each at most once, with values of the right type. A required argument
+        may be left out; that is how the model says that the request does not name it.
+
+        Args:
+            phrases: marks of the request that a phrase may begin or end with.
+            numbers: marks of the request that are numbers.
+        """
+        calls = []
+        for tool in self.tools:
+            values = (self._value_pattern(a, phrases, numbers) for a in tool.arguments)
+            pairs = zip(tool.arguments, values, strict=True)
+            calls.append(tool.mark + "".join(f"(?:{a.mark}{v})?" for a, v in pairs if v))
+        return {"type": "string", "pattern": f"^(?:{'|'.join(calls)})$"}
+
+    @staticmethod
+    def _value_pattern(argument: Argument, phrases: str, numbers: str) -> str:
+        match argument.type:
+            case "enum":
+                return f"[{''.join(argument.choices)}]"
+            case "boolean":
+                return f"[{_TRUE}{_FALSE}]"
+            case "string":
+                return f"[{phrases}]{{1,2}}" if phrases else ""
+        return f"[{numbers}]" if numbers else ""
+
     @cached_property
     def present(self) -> frozenset[str]:
         """The marks that mean something for these tools."""
@@ -106,8 +139,9 @@ class ToolSet:
             read_number: the number that a mark of the request stands for, in this unit.
 
         Raises:
-            SpanError: marks that mean nothing here, an argument of another tool, given twice or
-                missing, or a value its schema does not allow.
+            MissingArgumentError: a required argument is not given.
+            SpanError: marks that mean nothing here, an argument of another tool or given twice,
+                or a value its schema does not allow.
         """
         if not isinstance(call, str) or not call:
             raise SpanError(f"{call!r} is no call")
@@ -131,6 +165,9 @@ class ToolSet:
             )
             at = end
         arguments = {a.name: found[a.name] for a in tool.arguments if a.name in found}
+        for argument in tool.arguments:
+            if argument.is_required and argument.name not in arguments:
+                raise MissingArgumentError(f"{tool.name!r}: {argument.name!r} is not given")
         violation = next(tool.validator.iter_errors(arguments), None)
         if violation is not None:
             raise SpanError(f"{tool.name!r}: {violation.json_path}: {violation.message}")
