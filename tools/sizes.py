@@ -304,7 +304,7 @@ def plot(path: Path, sizes: Sequence[Size], speeds: Mapping[str, Speed], *, titl
         for size, place in zip(sizes, places, strict=True):
             panel.annotate(size.shape, (place, 101), ha="center", fontsize=8, annotation_clip=False)
         panel.set_xlabel(label)
-        panel.set_xlim(left=0)
+        panel.set_xlim(0, 1.15 * max(places))
         panel.set_ylim(0, 100)
         panel.spines[["top", "right"]].set_visible(False)
     panels[0].set_ylabel("exact match, %")

@@ -40,6 +40,7 @@ from grpc_status import rpc_status
 from rich.console import Console
 
 from skilld.app import Box, find_engines
+from skilld.app.box_plan import plan_box
 from skilld.config import Config, EngineConfig, GrpcConfig, MemoryConfig
 from skilld.transports.grpc_server import GrpcServer
 from skilld.v1 import skill_service_pb2 as v1
@@ -50,7 +51,9 @@ ROOT = Path(__file__).resolve().parent.parent
 CALLS_PER_HOUR = 36_000
 NUM_CALLERS = 12
 CALLS_PER_ROUND = 600
-KV_BUDGET_BYTES = 6 << 20
+# Beyond what the engines are guaranteed together; little, so that they get into each other's way.
+KV_EXTRA_BYTES = 3 << 20
+_MAX_LINE_CHARS = 200
 # The vendor runtime keeps layers prepared for sizes of steps it has seen, and anew for every engine
 # that is loaded again, so memory climbs for the first ten thousand calls and swings later (between
 # 425 and 467 MiB in a run of an hour's calls). Over the second half of a run a fitted line may rise
@@ -157,9 +160,10 @@ async def soak(
     reloads: bool = True,
 ) -> Report:
     """Rounds of calls with a pause after each, until the time or the calls are over."""
+    kv_min_bytes = plan_box(Config(engines=tuple(engines)), total_bytes=1 << 40).kv_min_bytes
     config = Config(
         engines=tuple(engines),
-        memory=MemoryConfig(kv_budget_bytes=KV_BUDGET_BYTES),
+        memory=MemoryConfig(kv_budget_bytes=kv_min_bytes + KV_EXTRA_BYTES),
         engine=EngineConfig(max_num_seqs=8, max_num_batched_tokens=128),
         grpc=GrpcConfig(socket_path=socket_path),
     )
@@ -170,7 +174,9 @@ async def soak(
     report, dice = Report(), random.Random(seed)
     address = f"unix:{socket_path}"
     callers = [Caller(address, random.Random(dice.random())) for _ in range(NUM_CALLERS)]
-    operator = Operator(box, {path: name_of(path) for path in engines if reloads}, dice)
+    reloaded = {path: name_of(path) for path in engines if reloads}
+    kv_budget_bytes = config.memory.kv_budget_bytes
+    operator = Operator(box, reloaded, dice, kv_budget_bytes=kv_budget_bytes)
     started_s = time.monotonic()
     try:
         while not report.faults:
@@ -183,7 +189,7 @@ async def soak(
             await asyncio.gather(*(caller.work(per_caller, report) for caller in callers))
             stop.set()
             await at_work
-            await pause(box, report)
+            await pause(box, report, kv_budget_bytes=kv_budget_bytes)
             show(report, time.monotonic() - started_s)
     finally:
         for caller in callers:
@@ -292,13 +298,15 @@ class Caller:
         self, *, is_long: bool = False, value: dict[str, object] | None = None
     ) -> v1.InvokeRequest:
         dice = self._dice
-        skill = dice.choice(["plc-triage", "plc-triage", "tiny-pick", "hybrid-pick"])
+        skill, golden = dice.choice(self._golden)
+        if dice.random() < 0.5:
+            skill = dice.choice(["tiny-pick", "hybrid-pick"])
+            golden = {"lines": [json.dumps(golden, ensure_ascii=False)[:_MAX_LINE_CHARS]]}
         if is_long or dice.random() < 0.1:
             skill = dice.choice(["tiny-count", "hybrid-count"])
-        if skill.endswith("count"):
-            value = {"text": f"go {dice.randrange(9)}"}
-        elif value is None:
-            value = dice.choice(self._golden)
+            value = golden = {"text": f"go {dice.randrange(9)}"}
+        if value is None:
+            value = golden
         return v1.InvokeRequest(
             skill=skill,
             input_json=json.dumps(value, ensure_ascii=False),
@@ -321,10 +329,14 @@ class Operator:
         box: that serves.
         engines: folder and name of each that is to be reloaded.
         dice: decides what is next.
+        kv_budget_bytes: of the cache, as configured.
     """
 
-    def __init__(self, box: Box, engines: dict[Path, str], dice: random.Random) -> None:
+    def __init__(
+        self, box: Box, engines: dict[Path, str], dice: random.Random, *, kv_budget_bytes: int
+    ) -> None:
         self._box = box
+        self._kv_budget_bytes = kv_budget_bytes
         self._engines = engines
         self._dice = dice
 
@@ -335,10 +347,10 @@ class Operator:
             match self._dice.choice(["limit", "limit", "unload"] if self._engines else ["limit"]):
                 case "limit":
                     share = self._dice.choice([0.0, 0.2, 0.5, 0.8])
-                    self._box.engine_loop.set_memory_limit(int(share * KV_BUDGET_BYTES))
+                    self._box.engine_loop.set_memory_limit(int(share * self._kv_budget_bytes))
                     report.counts["limits moved"] += 1
                     await self._rest(stop, self._dice.uniform(0.0, 0.5))
-                    self._box.engine_loop.set_memory_limit(KV_BUDGET_BYTES)
+                    self._box.engine_loop.set_memory_limit(self._kv_budget_bytes)
                 case "unload":
                     path = self._dice.choice(list(self._engines))
                     await asyncio.to_thread(self._box.unload, self._engines[path])
@@ -351,7 +363,7 @@ class Operator:
             await asyncio.wait_for(stop.wait(), seconds)
 
 
-async def pause(box: Box, report: Report) -> None:
+async def pause(box: Box, report: Report, *, kv_budget_bytes: int) -> None:
     """Wait until nothing runs, prove the accounts, and note what the process holds."""
     deadline_s = time.monotonic() + 90.0
     while True:
@@ -371,8 +383,8 @@ async def pause(box: Box, report: Report) -> None:
         if entry["kv_reserved_bytes"] != entry["kv_pinned_bytes"]:
             report.faults.append(f"{entry['engine']}: {entry['kv_reserved_bytes']} B reserved")
         total += entry["kv_used_bytes"] + entry["kv_cached_bytes"]
-    if total > KV_BUDGET_BYTES:
-        report.faults.append(f"{total} B of cache held, {KV_BUDGET_BYTES} B configured")
+    if total > kv_budget_bytes:
+        report.faults.append(f"{total} B of cache held, {kv_budget_bytes} B configured")
     report.counts["pauses"] += 1
     report.samples.append(take_sample(report.num_calls))
 
@@ -445,10 +457,14 @@ def reason_of(error: grpc.aio.AioRpcError) -> str:
     return error.code().name
 
 
-def golden_inputs() -> list[dict[str, object]]:
-    """Inputs of the shipped engine, which all the `pick` skills take too."""
-    lines = (ROOT / "engines/plc-triage/engine/golden.jsonl").read_text(encoding="utf-8")
-    return [json.loads(line)["input"] for line in lines.splitlines()]
+def golden_inputs() -> list[tuple[str, dict[str, object]]]:
+    """Skills and inputs of the shipped engines."""
+    cases = [
+        json.loads(line)
+        for path in sorted(ROOT.glob("engines/*/engine/golden.jsonl"))
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    return [(case["skill"], case["input"]) for case in cases]
 
 
 def name_of(engine_dir: Path) -> str:

@@ -12,9 +12,10 @@ import pytest
 
 from skilld.app.box_plan import check_fits, plan_box
 from skilld.app.host_memory import HostMemory
-from skilld.config import Config, MemoryConfig, ShareConfig
+from skilld.config import Config, MemoryConfig, ShareConfig, parse_bytes
 from skilld.core.errors import ArtefactError
 from skilld.core.manifest import read_manifest, write_manifest
+from skilld.skills import read_skill
 
 MIB = 1 << 20
 SHIPPED = Path(__file__).parents[2] / "engines/plc-triage/engine"
@@ -58,8 +59,9 @@ def test_a_plan_is_made_from_manifest_skills_and_golden_cases(folder: GiveFolder
     ]
     longest = max(len("\n".join(case["input"]["lines"])) for case in cases)
     assert 20 < typical.prompt_tokens < longest
-    assert typical.max_tokens == worst.max_tokens == 96
-    assert worst.prompt_tokens == 1024 - 96
+    skill = read_skill(SHIPPED / "skills/plc-triage.toml")
+    assert typical.max_tokens == worst.max_tokens == skill.decoding.max_tokens
+    assert worst.prompt_tokens == read_manifest(SHIPPED).context_limit - worst.max_tokens
     assert typical.call_bytes < worst.call_bytes == plan.engines[0].need.min_bytes
     assert typical.with_minima >= worst.with_minima > 0
 
@@ -70,7 +72,7 @@ def test_a_fixed_beginning_of_prompts_is_pinned(folder: GiveFolder) -> None:
     assert bare.engines[0].pinned_bytes == 0  # one token is not worth a block
     skill = engine_dir / "skills/plc-triage.toml"
     text = skill.read_text("utf-8")
-    skill.write_text(text.replace("<|input|>{", "system: be brief and exact. " * 9 + "<|input|>{"))
+    skill.write_text(text.replace('prompt = "', 'prompt = "' + "system: be brief and exact. " * 9))
     pinned = plan_box(Config(engines=(engine_dir,)), total_bytes=1024 * MIB).engines[0]
     assert pinned.pinned_bytes > 0
     assert pinned.pinned_bytes % pinned.need.block_bytes == 0
@@ -113,13 +115,14 @@ def test_a_configured_total_counts_instead_of_the_machine(
 def test_guarantees_beyond_the_cache_budget_are_refused(
     folder: GiveFolder, machine: Callable[[int], HostMemory]
 ) -> None:
-    config = Config(
-        engines=(folder("a"), folder("b")), memory=MemoryConfig(kv_budget_bytes=3 * MIB)
-    )
-    with pytest.raises(
-        ArtefactError, match=r"guaranteed .* raise memory.kv_budget_bytes to 3840KiB"
-    ):
-        check_fits(config, machine(1 << 40))
+    engines = (folder("a"), folder("b"))
+    kv_min_bytes = plan_box(Config(engines=engines), total_bytes=1024 * MIB).kv_min_bytes
+    memory = MemoryConfig(kv_budget_bytes=kv_min_bytes - MIB // 2)
+    with pytest.raises(ArtefactError, match=r"guaranteed .* raise memory\.kv_budget") as refused:
+        check_fits(Config(engines=engines, memory=memory), machine(1 << 40))
+    advised = re.search(r"kv_budget_bytes to (\w+)", refused.value.message)
+    assert advised is not None
+    assert 0 <= parse_bytes(advised[1]) - kv_min_bytes < MIB
 
 
 def test_an_engine_that_cannot_be_read_does_not_count(

@@ -189,7 +189,7 @@ def test_recurrent_state_counts_in_every_sequence() -> None:
     hybrid = need_of(manifest.model_copy(update={"cache": cache}), config=EngineConfig())
     pure = need_of(manifest, config=EngineConfig())
     assert hybrid.min_bytes == pure.min_bytes + 21504
-    assert pure.min_bytes == 1024 * manifest.cache.kv_bytes_per_token
+    assert pure.min_bytes == manifest.context_limit * manifest.cache.kv_bytes_per_token
 
 
 def test_a_share_sets_the_guarantee() -> None:
@@ -200,7 +200,9 @@ def test_a_share_sets_the_guarantee() -> None:
 def test_parity_mode_needs_a_wider_cache() -> None:
     fast = need_of(shipped_manifest(), config=EngineConfig())
     exact = need_of(shipped_manifest(), config=EngineConfig(mode="parity"))
-    assert exact.block_bytes == 2 * 4 * 6 * 4 * 32 * 32  # K and V, f32, layers, heads, dim, block
+    shape = shipped_manifest().geometry
+    widths = shape.num_layers * shape.num_kv_heads * shape.head_dim
+    assert exact.block_bytes == 2 * 4 * widths * 32  # keys and values, f32, tokens of a block
     assert exact.block_bytes > 3 * fast.block_bytes
 
 

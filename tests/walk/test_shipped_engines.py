@@ -18,6 +18,12 @@ SHIPPED = find_engines([ENGINES])
 MAX_ENGINE_BYTES = 8 << 20
 
 
+def test_every_recipe_has_its_engine() -> None:
+    assert {path.parent for path in ENGINES.glob("*/recipe.toml")} == {
+        engine_dir.parent for engine_dir in SHIPPED
+    }
+
+
 @pytest.mark.parametrize("engine_dir", SHIPPED, ids=lambda path: path.parent.name)
 def test_it_is_what_its_manifest_says_and_fits_in_git(engine_dir: Path) -> None:
     manifest = read_manifest(engine_dir)
@@ -45,11 +51,11 @@ async def test_golden_cases_are_answered_as_written() -> None:
             cases = read_golden(engine_dir / GOLDEN_NAME)
             assert len(cases) >= 20
             for case in cases:
-                outcome = await box.service.invoke(Call(case.skill, case.input))
+                outcome = await box.service.invoke(Call(case.skill, case.input, timeout_s=60.0))
                 if (outcome.output, outcome.abstain_reason) != (case.output, case.abstain):
                     wrong.append(json.dumps(case.input, ensure_ascii=False))
         # Quantized arithmetic differs a little between processors; the manifest says how the
         # machine that verified the engine did.
-        assert len(wrong) <= 1, wrong
+        assert len(wrong) <= len(SHIPPED), wrong
     finally:
         await box.stop()

@@ -51,7 +51,8 @@ POINTS = (
 
 _BLOCK_TOKENS = 32
 _KV_BUDGET_BYTES = 64 << 20
-_OPEN_MARK, _ANSWER_MARK = "<|input|>", "<|output|>"  # special tokens of the shipped tokenizer
+# Special tokens of the shipped tokenizer.
+_OPEN_MARK, _ANSWER_MARK = "<|plc-triage|>", "<|output|>"
 _SHOWN_FUNCTIONS = 30
 
 _TEXT_SKILL_TOML = f"""

@@ -244,14 +244,17 @@ def plot(path: Path, found: Mapping[str, Variant], speeds: Mapping[str, Speed]) 
             textcoords="offset points",
             fontsize=8,
         )
-    left.set_xticks([index + 0.4 - width / 2 for index in range(len(splits))], splits, rotation=20)
+    middles = [index + 0.4 - width / 2 for index in range(len(splits))]
+    left.set_xticks(middles, [split.replace("_", "\n") for split in splits], fontsize=8)
     left.set_ylabel("exact match, %")
     left.set_ylim(0, 100)
-    left.legend(frameon=False, fontsize=8)
+    left.legend(
+        frameon=False, fontsize=8, ncols=len(found), loc="lower left", bbox_to_anchor=(0, 1)
+    )
     right.set_xlabel("weights on disk, MB")
     right.set_ylabel("p50 of a call alone, ms")
-    right.set_xlim(left=0)
-    right.set_ylim(bottom=0)
+    right.set_xlim(0, 1.25 * max(variant.weights_bytes for variant in found.values()) / 1e6)
+    right.set_ylim(0, 1.25 * max(speeds[name].p50_ms for name in found))
     for panel in (left, right):
         panel.spines[["top", "right"]].set_visible(False)
     path.parent.mkdir(parents=True, exist_ok=True)
