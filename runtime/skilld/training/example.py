@@ -97,17 +97,28 @@ def canonical_json(value: Mapping[str, Any]) -> str:
 
 
 def load_generator(folder: Path) -> Generator:
-    """Load `generator.py` of an engine folder by path.
+    """Load `generator.py` of an engine folder by path, or the package `generator/`.
+
+    Modules of a package import each other by relative imports.
 
     Raises:
         FileNotFoundError: the folder has no generator.
         AttributeError: it has no `load` function.
     """
     path = folder / "generator.py"
+    package = folder / "generator"
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: a specialist needs a generator.py with load()")
+        path = package / "__init__.py"
+    if not path.is_file():
+        raise FileNotFoundError(f"{folder}: a specialist needs a generator.py with load()")
     module_name = f"skilld_generator_{folder.name.replace('-', '_')}"
-    spec = importlib.util.spec_from_file_location(module_name, path)
+    spec = importlib.util.spec_from_file_location(
+        module_name,
+        path,
+        submodule_search_locations=[str(package)] if path.parent == package else None,
+    )
+    for name in [n for n in sys.modules if n.startswith(f"{module_name}.")]:
+        del sys.modules[name]  # of a folder elsewhere with the same name
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
