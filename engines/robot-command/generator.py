@@ -25,7 +25,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "4"
+VERSION = "5"
 ROOM = Path(__file__).parent
 NEGATIVE_SHARE = 0.15
 SPEED_LIMIT_MM_S = 1500
@@ -338,7 +338,7 @@ class Scribe:
         speed = None
         has_none = fields.get("speedless") or fields.get("manner") or is_form
         if entry.get("has_speed") and not has_none:
-            share = {"set_speed": 0.65, "home": 0.12}.get(action, 0.22)
+            share = {"set_speed": 0.65, "home": 0.12}.get(action, 0.16)
             if needs == "speed" or rng.random() < share:
                 speed = self.speed(is_over=bool(fields.get("over")))
         if needs == "speed" and speed is None:
@@ -384,7 +384,7 @@ class Scribe:
         pool = self._words.actions[action]["constraints"]
         if not pool or fields.get("form"):
             return ()
-        count = rng.choices((0, 1, 2, 3), (46, 36, 14, 4))[0]
+        count = rng.choices((0, 1, 2, 3), (58, 32, 8, 2))[0]
         if "mods" in fields:
             count = rng.choice((2, 2, 3, 4))
         if self._family.reason or "verbless" in self._family.id or "passive" in self._family.id:
@@ -407,7 +407,7 @@ class Scribe:
         rule, plural = "thing", False
         if self._noun_lang == "en":
             plural = is_many or rng.random() < 0.13
-            rule = "things" if plural else "thing_single" if rng.random() < 0.2 else "thing"
+            rule = "things" if plural else "thing_single" if rng.random() < 0.14 else "thing"
             bound["Ns"] = _plural(noun)
         other = rng.choice(words)
         bound |= {"N2": other, "N2s": _plural(other)}
@@ -935,7 +935,7 @@ def _noisy(text: str, rng: Random, family: Family, *, is_heavy: bool) -> str:
         gap = " " if not is_english and rng.random() < 0.5 else ""
         text = re.sub(("[,.!?;:]" if is_english else "[、。！？]") + r"(?!\d)", gap, text)
         text = text.lower() if is_english else text
-    if rng.random() > (1.0 if is_heavy else 0.22):
+    if rng.random() > (1.0 if is_heavy else 0.17):
         return text
     if is_english:
         for _ in range(rng.randrange(1, 4) if is_heavy else 1):
