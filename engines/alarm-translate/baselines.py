@@ -25,6 +25,8 @@ _CHINESE = re.compile(
 _FOREIGN = re.compile(r"[\u0400-\u04ff\uac00-\ud7a3äöüßñáéíóúàèçğşąęłżźćã¿¡ÄÖÜÁÉÍÓÚÀÈÇ]")
 _NUMBER = r"[-+]?\d[\d.,]*"
 _PREFIX = re.compile(r"^\W*([A-Z]{1,5}[-. ]?\d[\w.-]*|\d{2,4})\W*[:\])>】]\W*")
+_BARE_PREFIX = re.compile(r"^((?:ALM|ERR|WRN|MSG|AL)[ .-]?\d+|[A-Z]{1,5}-?\d{2,}[A-Z]?)\s+(?=\D)")
+_SUFFIX = re.compile(r"\s*[\[(【]([A-Z]{1,5}[-. ]?\d[\w.-]*)[\])】]\W*$")
 _CLOCK = re.compile(r"(?:\bat )?(?<!\d)(\d{1,2}:\d{2}(?::\d{2})?)(?!\d)[に、:]?")
 _BRACKETS = re.compile(r"[\[\](){}<>*「」]")
 _UNIT_JA = {"s": "秒", "sec": "秒", "min": "分", "h": "時間", "pcs": "個", "seconds": "秒"}
@@ -72,7 +74,10 @@ def _line(text: str) -> Mapping[str, Any]:
     if found := _CLOCK.search(text):
         clock = found[1]
         text = f"{text[: found.start()]} {text[found.end() :]}".strip()
-    if found := _PREFIX.match(text):
+    tail = ""
+    if found := _SUFFIX.search(text):
+        tail, text = f" ({found[1]})", text[: found.start()]
+    if found := _PREFIX.match(text) or _BARE_PREFIX.match(text):
         head, text = f"{found[1]}: ", text[found.end() :]
     words = list(_scan(text, "ja" if is_japanese else "en"))
     letters = sum(c.isalpha() for c in text)
@@ -83,8 +88,8 @@ def _line(text: str) -> Mapping[str, Any]:
     text = _BRACKETS.sub(" ", text).strip()
     body = _to_english(text) if is_japanese else _to_japanese(text)
     if not is_japanese:
-        return {"translation": f"{head}{clock} {body}" if clock else head + body}
-    body += f" at {clock}" if clock else ""
+        return {"translation": head + (f"{clock} {body}" if clock else body) + tail}
+    body += (f" at {clock}" if clock else "") + tail
     return {"translation": head + body if head else body[:1].upper() + body[1:]}
 
 
@@ -148,7 +153,7 @@ def _joined_japanese(words: Sequence[tuple[str, str, str]]) -> str:
             kind == "number" and before == "quantity"
         ):
             word = f" {word}"
-        elif kind in ("part", "quantity") and before in ("part", "number"):
+        elif kind in ("part", "quantity") and before == "number":
             word = f"の{word}"
         parts.append(word)
         before = kind
