@@ -46,7 +46,7 @@ class SpanKind(_Record):
             text (a value past its limit has the later mark), the "moment" (date and time: the
             earliest line has the first mark), or the "line". It spares a model the comparing of
             digits, which small ones do badly. Pieces without such a value get no mark. Without a
-            rank, marks go on in the order of the text from a start that depends on the input.
+            rank, marks count in the order of the text.
         alone: the mark stands in the prompt in place of its text, not behind it: for long texts
             of which a model needs to know no more than the rank.
         patterns: tried in this order; kinds are tried in the order of the skill file.
@@ -136,12 +136,11 @@ class SpanScanner:
                 key = found[0] if kind.value == "text" else repr(value)
                 yield Found(k, found.start(), found.end(), key, value, rank)
 
-    def assign(self, pieces: Sequence[Found], *, start: int) -> dict[tuple[int, str], str]:
+    def assign(self, pieces: Sequence[Found]) -> dict[tuple[int, str], str]:
         """A mark for each kind and key; at most `MARKS_PER_KIND` keys of a kind get one.
 
         Args:
             pieces: of the whole input, in the order of its text.
-            start: index of the first mark of kinds without a rank.
         """
         marks: dict[tuple[int, str], str] = {}
         for k, kind in enumerate(self._kinds):
@@ -150,7 +149,7 @@ class SpanScanner:
                 if piece.kind == k and len(ranks) < MARKS_PER_KIND:
                     ranks.setdefault(piece.key, piece.rank)
             if kind.rank is None:
-                marks |= {(k, key): mark_at(k, start + i) for i, key in enumerate(ranks)}
+                marks |= {(k, key): mark_at(k, i) for i, key in enumerate(ranks)}
             else:
                 # Each text has a mark of its own, so that it comes back as it is printed; of
                 # equal values the one that stands first counts as the smaller.

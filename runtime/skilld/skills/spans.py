@@ -7,12 +7,12 @@ gets a *mark*, one private-use character that is one token, and the model answer
     14:05⟦c1⟧ TT-101⟦w1⟧ 85.5⟦n1⟧ °C   ->   {"sensor":"⟦w1⟧","value":⟦n1⟧ ...}
 
 What the caller gets is the text, or its value, behind the mark. Equal pieces share a mark, so
-there is nothing to choose between two places that say the same. Where counting starts depends on
-the input, so that a model learns all marks alike; marks with a rank count up with the value, and
-the model compares them instead of digits. Phrases are two marks, from and through; with
-`x-phrase = "all"` they are the marks of all their pieces, for names that differ in the middle. In
-running text (a translation) marks stand among words of the model's own, which hold no digit; every
-marked piece of the input comes again, as often as it is there.
+there is nothing to choose between two places that say the same. Marks are counted in the order of
+the text, or with the rank of their values, which the model then compares instead of digits.
+Phrases are two marks, from and through; with `x-phrase = "all"` they are the marks of all their
+pieces, for names that differ in the middle. In running text (a translation) marks stand among words
+of the model's own, which hold no digit; every marked piece of the input comes again, as often as it
+is there.
 
 Text is compared and given back in Unicode form NFKC, the form tokenizers read it in.
 """
@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-import zlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from skilld.core.errors import InvalidRequestError
+from skilld.skills.said_words import SaidWords, Thesaurus
 from skilld.skills.span_kinds import (
     SpanKind as SpanKind,
 )
@@ -77,6 +77,7 @@ class SpanRules(BaseModel):
         kind: in order of precedence where several match at one place.
         tools: the input field that holds tool schemas, for a skill that calls tools; see
             `skilld.skills.tool_calls`.
+        same: for such a skill, ways to say the same thing; see `skilld.skills.said_words`.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -84,12 +85,17 @@ class SpanRules(BaseModel):
     fields: tuple[str, ...] = Field(min_length=1)
     kind: tuple[SpanKind, ...] = Field(min_length=1, max_length=MAX_KINDS)
     tools: str | None = None
+    same: tuple[tuple[str, ...], ...] = ()
 
     @model_validator(mode="after")
     def _has_marks_for_all(self) -> SpanRules:
         if self.tools is not None and len(self.kind) + TOOL_KINDS > MAX_KINDS:
             raise ValueError(f"with tools there are at most {MAX_KINDS - TOOL_KINDS} kinds")
         return self
+
+    @cached_property
+    def _thesaurus(self) -> Thesaurus:
+        return Thesaurus(self.same)
 
     @cached_property
     def _scanner(self) -> SpanScanner:
@@ -119,10 +125,9 @@ class SpanRules(BaseModel):
                 as long in NFKC; says why and where.
         """
         texts = {name: _clean(name, values[name]) for name in self.fields if name in values}
-        start = zlib.crc32("\n".join(texts.values()).encode()) % MARKS_PER_KIND
         scanned = {name: list(self._scanner.scan(text)) for name, text in texts.items()}
         every = [found for pieces in scanned.values() for found in pieces]
-        marks = self._scanner.assign(every, start=start)
+        marks = self._scanner.assign(every)
         pieces: list[Piece] = []
         marked = dict(values)
         for name, text in texts.items():
@@ -142,9 +147,8 @@ class SpanRules(BaseModel):
             path = f"$.{self.tools}"
             tools = ToolSet(
                 values.get(self.tools),
-                request="\n".join(texts.values()),
+                said=SaidWords("\n".join(texts.values()), self._thesaurus),
                 first_kind=len(self.kind),
-                start=start,
                 path=path,
             )
             marked[self.tools] = tools.render()

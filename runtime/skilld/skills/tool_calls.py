@@ -50,9 +50,8 @@ class ToolSet:
     Args:
         tools: array of `{name, description, parameters}`; `parameters` is a JSON Schema of an
             object whose properties are strings, integers, numbers, booleans or enums.
-        request: what they are wanted for; what both say is shown.
+        said: words of the request; what both say is shown.
         first_kind: index of the alphabet of tools; those of arguments and enum words follow.
-        start: varies the marks from input to input.
         path: JSON path of the array, for errors.
 
     Raises:
@@ -63,16 +62,15 @@ class ToolSet:
         self,
         tools: Json,
         *,
-        request: str,
+        said: SaidWords,
         first_kind: int,
-        start: int,
         path: str = "$.tools",
     ) -> None:
-        self._request = request
+        self._said = said
         self._first_kind = first_kind
         if not isinstance(tools, list) or not 1 <= len(tools) <= MAX_TOOLS:
             raise refusal(path, f"must be an array of 1 to {MAX_TOOLS} tools")
-        reader = ToolReader(first_kind=first_kind, start=start)
+        reader = ToolReader(first_kind=first_kind)
         self.tools: tuple[Tool, ...] = tuple(
             reader.read(tool, f"{path}[{i}]") for i, tool in enumerate(tools)
         )
@@ -83,8 +81,7 @@ class ToolSet:
 
     def render(self) -> str:
         """The tools as the prompt shows them, one line each."""
-        said = SaidWords(self._request)
-        return "\n".join(tool_line(tool, said) for tool in self.tools)
+        return "\n".join(tool_line(tool, self._said) for tool in self.tools)
 
     def call_schema(self, *, phrases: str, numbers: str) -> dict[str, Json]:
         """What the model may write for a call of these tools, as a JSON Schema.

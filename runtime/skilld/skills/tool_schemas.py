@@ -25,7 +25,6 @@ MAX_TOOLS: Final = 8
 MAX_ARGUMENTS_PER_TOOL: Final = 8
 _MAX_DESCRIPTION_WORDS: Final = 7
 _MAX_HINT_WORDS: Final = 2
-_STARTS: Final = 8
 _TYPES: Final = {"string": "", "integer": "#", "number": "#", "boolean": "?"}
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
@@ -87,14 +86,10 @@ class ToolReader:
 
     Args:
         first_kind: index of the alphabet of tools; those of arguments and enum words follow.
-        start: varies the marks from input to input.
     """
 
-    def __init__(self, *, first_kind: int, start: int) -> None:
+    def __init__(self, *, first_kind: int) -> None:
         self._first_kind = first_kind
-        # Few tools have many arguments, so counting starts low: the marks that most inputs need
-        # are those a model saw most. Tools come in any order anyway.
-        self._start = start % _STARTS
         self._num_tools = 0
         self._num_arguments = 0
         self._choice_marks: dict[str, str] = {}
@@ -170,7 +165,7 @@ class ToolReader:
                 choices[self._choice_mark(value, path)] = value
         if self._num_arguments == MARKS_PER_KIND:
             raise refusal(path, f"the tools have more than {MARKS_PER_KIND} arguments together")
-        mark = mark_at(self._first_kind + 1, self._start + self._num_arguments)
+        mark = mark_at(self._first_kind + 1, self._num_arguments)
         self._num_arguments += 1
         description = str(schema.get("description", ""))
         hint = _keywords(description, known=_words(name), limit=_MAX_HINT_WORDS)
@@ -186,7 +181,7 @@ class ToolReader:
                 raise refusal(
                     f"{path}.enum", f"the tools have more than {MARKS_PER_KIND} different values"
                 )
-            self._choice_marks[key] = mark_at(self._first_kind + 2, self._start + count)
+            self._choice_marks[key] = mark_at(self._first_kind + 2, count)
         return self._choice_marks[key]
 
 
@@ -196,7 +191,7 @@ def argument_unit(name: str, description: str) -> Unit | None:
 
 
 def tool_line(tool: Tool, said: SaidWords) -> str:
-    """A tool as the prompt shows it; `*` stands behind words that the request says, too."""
+    """A tool as the prompt shows it, with the signs of `SaidWords`."""
     parts = [f"{_shown(_spoken(tool.name), said)}{_after(tool.summary, said)}{tool.mark}"]
     for argument in tool.arguments:
         sign = _TYPES.get(argument.type, "") + ("!" if argument.is_required else "")
@@ -214,7 +209,7 @@ def _after(words: str, said: SaidWords) -> str:
 
 
 def _shown(words: str, said: SaidWords) -> str:
-    return " ".join(f"{word}*" if said.has(word) else word for word in words.split(" "))
+    return " ".join(word + said.sign(word) for word in words.split(" "))
 
 
 def _spoken(name: str) -> str:
