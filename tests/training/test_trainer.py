@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from itertools import cycle, islice
+from itertools import cycle
 from pathlib import Path
 from random import Random
 
@@ -53,9 +53,7 @@ def samples(count: int) -> list[Sample]:
 
 
 def stream(step: int) -> Iterator[Batch]:
-    return batches(
-        cycle(samples(400)), batch_tokens=OPTIMISER.batch_tokens, pad_id=0
-    )
+    return batches(cycle(samples(400)), batch_tokens=OPTIMISER.batch_tokens, pad_id=0)
 
 
 def test_fifty_steps_lower_the_loss_and_keep_a_loadable_checkpoint(tmp_path: Path) -> None:
@@ -64,7 +62,7 @@ def test_fifty_steps_lower_the_loss_and_keep_a_loadable_checkpoint(tmp_path: Pat
     best = train(
         model,
         stream,
-        {"letters": samples(40)},
+        samples(40),
         settings=OPTIMISER,
         pad_id=0,
         checkpoint_dir=tmp_path / "checkpoint",
@@ -81,7 +79,7 @@ def test_fifty_steps_lower_the_loss_and_keep_a_loadable_checkpoint(tmp_path: Pat
     train(
         new_model(MODEL, seed=1, pad_id=0, eos_id=1),
         stream,
-        {"letters": samples(40)},
+        samples(40),
         settings=OPTIMISER,
         pad_id=0,
         checkpoint_dir=tmp_path / "checkpoint",

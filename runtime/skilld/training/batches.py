@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from random import Random
 
 import numpy as np
 import tokenizers
@@ -112,14 +111,6 @@ def samples(
                 if num_bad > 10 + num_seen / 50:
                     raise
         yield from tokenise(texts, tokenizer=tokenizer)
-
-
-def mixed(
-    streams: Sequence[Iterator[Sample]], *, weights: Sequence[float], rng: Random
-) -> Iterator[Sample]:
-    """One stream of several endless ones."""
-    while True:
-        yield next(rng.choices(streams, weights)[0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import multiprocessing
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from random import Random
 from typing import TYPE_CHECKING, Final
 
 import tokenizers
 
-from skilld.training.batches import Batch, batches, mixed, samples
+from skilld.training.batches import Batch, batches, samples
 from skilld.training.preparation import prepare
 
 if TYPE_CHECKING:
@@ -24,17 +23,17 @@ class FeedError(Exception):
 
 
 def feed(
-    engine_dirs: Mapping[Path, float],
+    engine_dir: Path,
     *,
     tokenizer_path: Path,
     batch_tokens: int,
     pad_id: int,
     seed: int,
 ) -> Iterator[Batch]:
-    """Batches of the training examples of some specialists, without end.
+    """Batches of the training examples of a specialist, without end.
 
     Args:
-        engine_dirs: `engines/<name>` to how often its examples are drawn.
+        engine_dir: `engines/<name>`.
         tokenizer_path: of a `tokenizer.json`.
         batch_tokens: prompt, answer and padding together, in one batch.
         pad_id: of the tokenizer.
@@ -47,7 +46,7 @@ def feed(
     queue: Queue[Batch | str] = context.Queue(maxsize=_MAX_WAITING)
     process = context.Process(
         target=_fill,
-        args=(queue, dict(engine_dirs), tokenizer_path, batch_tokens, pad_id, seed),
+        args=(queue, engine_dir, tokenizer_path, batch_tokens, pad_id, seed),
         daemon=True,
     )
     process.start()
@@ -63,7 +62,7 @@ def feed(
 
 def _fill(
     queue: Queue[Batch | str],
-    engine_dirs: dict[Path, float],
+    engine_dir: Path,
     tokenizer_path: Path,
     batch_tokens: int,
     pad_id: int,
@@ -71,19 +70,14 @@ def _fill(
 ) -> None:
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_path))
-        streams = []
-        for engine_dir in engine_dirs:
-            prepared = prepare(engine_dir)
-            streams.append(
-                samples(
-                    prepared.training_examples(seed=prepared.settings.data.seed + seed),
-                    skill=prepared.skill,
-                    prompt=prepared.prompt,
-                    tokenizer=tokenizer,
-                )
-            )
-        merged = mixed(streams, weights=list(engine_dirs.values()), rng=Random(seed))
-        for batch in batches(merged, batch_tokens=batch_tokens, pad_id=pad_id):
+        prepared = prepare(engine_dir)
+        stream = samples(
+            prepared.training_examples(seed=seed),
+            skill=prepared.skill,
+            prompt=prepared.prompt,
+            tokenizer=tokenizer,
+        )
+        for batch in batches(stream, batch_tokens=batch_tokens, pad_id=pad_id):
             queue.put(batch)
     except Exception as error:  # whatever it was, the trainer must not wait for ever
         queue.put(f"{type(error).__name__}: {error}")

@@ -1,4 +1,4 @@
-"""`training.toml`, of specialists (`TrainingSettings`) and of bases (`BaseSettings`)."""
+"""`TrainingSettings`: `engines/<name>/training.toml`."""
 
 from __future__ import annotations
 
@@ -75,26 +75,10 @@ class TrainingSettings(_Record):
 
     Attributes:
         skill: id of the skill in `skills/` that is trained.
-        base: folder of the base to start from, relative to the engine folder; its tokenizer is
-            the specialist's, too.
-        optimiser: None for a specialist whose data is there and whose training is not settled.
     """
 
     skill: str
-    base: str = "../base"
     data: DataSettings
-    optimiser: OptimiserSettings | None = None
-
-
-class BaseSettings(_Record):
-    """Everything that is needed to make a base again: one model for the data of all specialists.
-
-    Attributes:
-        specialists: engine folders, relative to the base folder, to how often their examples
-            are drawn.
-    """
-
-    specialists: dict[str, float]
     model: ModelSettings
     optimiser: OptimiserSettings
 
@@ -106,12 +90,3 @@ def read_settings(engine_dir: Path) -> TrainingSettings:
         ArtefactError: reason BAD_TRAINING; names file and key.
     """
     return read_toml(engine_dir / SETTINGS_NAME, TrainingSettings, reason="BAD_TRAINING")
-
-
-def read_base_settings(base_dir: Path) -> BaseSettings:
-    """Read the training settings of a base.
-
-    Raises:
-        ArtefactError: reason BAD_TRAINING; names file and key.
-    """
-    return read_toml(base_dir / SETTINGS_NAME, BaseSettings, reason="BAD_TRAINING")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,15 +34,14 @@ class Progress:
     Attributes:
         step: steps done.
         loss: nats per answer token, mean of the last steps.
-        exact_match: share of validation answers right in every token, by skill; None between
-            looks.
+        exact_match: share of validation answers right in every token; None between looks.
         tokens_per_s: through the model, padding excluded.
         elapsed_s: of this run.
     """
 
     step: int
     loss: float
-    exact_match: Mapping[str, float] | None
+    exact_match: float | None
     tokens_per_s: float
     elapsed_s: float
 
@@ -64,26 +63,7 @@ def new_model(settings: ModelSettings, *, seed: int, pad_id: int, eos_id: int) -
         eos_token_id=eos_id,
         pad_token_id=pad_id,
     )
-    return _for_training(transformers.LlamaForCausalLM(config))
-
-
-def load_model(checkpoint_dir: Path) -> Model:
-    """The model of a checkpoint, in float32.
-
-    Raises:
-        FileNotFoundError: there is none; says how to make it.
-    """
-    if not (checkpoint_dir / "config.json").is_file():
-        raise FileNotFoundError(
-            f"{checkpoint_dir}: no checkpoint; make one with tools/train {checkpoint_dir.parent}"
-        )
-    model: Model = transformers.AutoModelForCausalLM.from_pretrained(
-        checkpoint_dir, dtype=torch.float32
-    )
-    return _for_training(model)
-
-
-def _for_training(model: Model) -> Model:
+    model = transformers.LlamaForCausalLM(config)
     # The CPU backward pass of the fused attention takes half of a step at these lengths.
     model.set_attn_implementation("eager")
     return model
@@ -92,7 +72,7 @@ def _for_training(model: Model) -> Model:
 def train(
     model: Model,
     stream: Callable[[int], Iterator[Batch]],
-    validation: Mapping[str, Sequence[Sample]],
+    validation: Sequence[Sample],
     *,
     settings: OptimiserSettings,
     pad_id: int,
@@ -105,7 +85,7 @@ def train(
     Args:
         model: from `new_model`; is bfloat16 afterwards.
         stream: gives batches without end from a step on; other batches for another step.
-        validation: by skill; chooses the checkpoint.
+        validation: chooses the checkpoint.
         settings: steps and rates.
         pad_id: of the tokenizer.
         checkpoint_dir: where the best model is written, as a Hugging Face folder.
@@ -114,7 +94,7 @@ def train(
         on_progress: called now and then.
 
     Returns:
-        Exact match of the kept checkpoint on the validation split, 0..1, mean over skills.
+        Exact match of the kept checkpoint on the validation split, 0..1.
     """
     torch.set_num_threads(settings.num_threads)
     master = _Master(model, settings)
@@ -143,13 +123,9 @@ def train(
         is_look = step % settings.evaluate_every == 0 or done >= 1.0
         exact_match = None
         if is_look:
-            exact_match = {
-                name: exact_match_of(model, samples, pad_id=pad_id)
-                for name, samples in validation.items()
-            }
-            mean = sum(exact_match.values()) / len(exact_match)
-            if mean >= best:
-                best = mean
+            exact_match = exact_match_of(model, validation, pad_id=pad_id)
+            if exact_match >= best:
+                best = exact_match
                 save_checkpoint(model, checkpoint_dir)
             if state_path is not None:
                 state = {"step": step, "best": best, "spent_s": spent_s + elapsed_s}
