@@ -34,7 +34,7 @@ FOLDER = Path(__file__).parent
 _NEED = {"~": (0.78, 0.75), "?": (0.45, 0.4)}
 """How often a tool has such a parameter, and how often that is required; see verbs.toml."""
 
-NUM_TOOLS: Mapping[int, float] = {1: 2, 2: 4, 3: 42, 4: 30, 5: 12, 6: 4, 7: 3, 8: 3}
+NUM_TOOLS: Mapping[int, float] = {1: 2, 2: 4, 3: 44, 4: 30, 5: 12, 6: 4, 7: 2, 8: 2}
 """How often an input has so many tools."""
 
 MAX_REQUEST_CHARS = 290
@@ -526,7 +526,7 @@ class MaintToolcallGenerator:
             for name in (*verb.get("may", ()), *thing.may)
             if name not in {n for n, _ in wanted}
         ]
-        count = min(len(extras), rng.choices((0, 1, 2, 3), (38, 36, 20, 6))[0])
+        count = min(len(extras), rng.choices((0, 1, 2, 3), (46, 36, 14, 4))[0])
         wanted += [(name, rng.random() < 0.14) for name in rng.sample(extras, count)]
         for name, is_required in wanted:
             if any(

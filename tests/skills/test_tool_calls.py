@@ -170,6 +170,31 @@ def test_words_that_the_request_says_are_shown(request_text: str) -> None:
     assert str(marked(request_text, LOG).values["tools"]).startswith("log* downtime")
 
 
+def test_the_tool_that_shares_most_with_the_request_comes_first() -> None:
+    for tools in ((PUMP, LOG, PING), (PING, LOG, PUMP), (LOG, PING, PUMP)):
+        lines = str(marked("log 20 min of downtime for M7", *tools).values["tools"]).split("\n")
+        assert lines[0].startswith("log* downtime*")
+        lines = str(marked("pump P-1 speed 20", *tools).values["tools"]).split("\n")
+        assert lines[0].startswith("set pump* speed*")
+
+
+def test_tools_that_share_nothing_with_the_request_keep_their_order() -> None:
+    for tools in ((PUMP, LOG, PING), (PING, LOG, PUMP)):
+        lines = str(marked("hello", *tools).values["tools"]).split("\n")
+        assert [line[:3] for line in lines] == [str(tool["name"])[:3] for tool in tools]
+
+
+def test_what_the_thesaurus_knows_is_shown() -> None:
+    same = (("stop", "halt", "switch off", "停止"), ("conveyor", "コンベア"))
+    rules = SpanRules.model_validate({**RULES.model_dump(), "same": same})
+    tool = {**PING, "name": "halt_conveyor", "description": "Switch something off"}
+    for request in ("stop it", "switch it off", "STOPPED", "停止して"):
+        shown = str(rules.mark({"request": request, "tools": [tool]}).values["tools"])
+        assert shown.startswith(("halt~ conveyor: switch~", "halt~ conveyor: switch*")), shown
+    shown = str(rules.mark({"request": "コンベアCV-1", "tools": [tool]}).values["tools"])
+    assert shown.startswith("halt conveyor~: switch something off")
+
+
 @pytest.mark.parametrize("slip", ["donwtime", "downtme", "dwontime", "downtimme", "downtime's"])
 def test_a_slip_of_the_finger_is_the_same_word(slip: str) -> None:
     assert "log downtime*:" in str(marked(f"the {slip} of M7", LOG).values["tools"])

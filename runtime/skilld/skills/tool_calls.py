@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from skilld.skills.said_words import SaidWords
 from skilld.skills.span_marks import MARKS_PER_KIND, SpanError, mark_at, mark_range
+from skilld.skills.tool_ranking import ranked
 from skilld.skills.tool_schemas import (
     MAX_ARGUMENTS_PER_TOOL,
     MAX_TOOLS,
@@ -71,16 +72,18 @@ class ToolSet:
         if not isinstance(tools, list) or not 1 <= len(tools) <= MAX_TOOLS:
             raise refusal(path, f"must be an array of 1 to {MAX_TOOLS} tools")
         reader = ToolReader(first_kind=first_kind)
-        self.tools: tuple[Tool, ...] = tuple(
-            reader.read(tool, f"{path}[{i}]") for i, tool in enumerate(tools)
-        )
-        names = [tool.name for tool in self.tools]
+        listed = [reader.read(tool, f"{path}[{i}]") for i, tool in enumerate(tools)]
+        names = [tool.name for tool in listed]
         for i, name in enumerate(names):
             if name in names[:i]:
                 raise refusal(f"{path}[{i}].name", f"{name!r} is the name of two tools")
+        reader = ToolReader(first_kind=first_kind)  # marks count from the likeliest tool on
+        self.tools: tuple[Tool, ...] = tuple(
+            reader.read(tools[i], f"{path}[{i}]") for i in ranked(listed, said)
+        )
 
     def render(self) -> str:
-        """The tools as the prompt shows them, one line each."""
+        """The tools as the prompt shows them, one line each, the likeliest first."""
         return "\n".join(tool_line(tool, self._said) for tool in self.tools)
 
     def call_schema(self, *, phrases: str, numbers: str) -> dict[str, Json]:

@@ -23,7 +23,7 @@ Json = Any  # a parsed JSON value
 
 MAX_TOOLS: Final = 8
 MAX_ARGUMENTS_PER_TOOL: Final = 8
-_MAX_DESCRIPTION_WORDS: Final = 7
+_MAX_DESCRIPTION_WORDS: Final = 6
 _MAX_HINT_WORDS: Final = 2
 _TYPES: Final = {"string": "", "integer": "#", "number": "#", "boolean": "?"}
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
@@ -34,6 +34,7 @@ _DULL = frozenset(
     {
         "a", "an", "the", "of", "to", "for", "in", "on", "at", "by", "and", "or", "is", "are", "be",
         "as", "it", "its", "this", "that", "these", "with", "from", "which", "given", "specified",
+        "what", "whether", "e.g", "i.e", "example", "optional", "if",
     }
 )  # fmt: skip
 """Words that say nothing a line of keywords needs."""
@@ -137,7 +138,7 @@ class ToolReader:
             "required": required,
             "additionalProperties": False,
         }
-        summary = _keywords(description, known=_words(name), limit=_MAX_DESCRIPTION_WORDS)
+        summary = _keywords(description, known=name_words(name), limit=_MAX_DESCRIPTION_WORDS)
         mark = mark_at(self._first_kind, self._num_tools)
         self._num_tools += 1
         return Tool(name, mark, summary, arguments, Draft202012Validator(closed))
@@ -160,7 +161,7 @@ class ToolReader:
             if not isinstance(schema["enum"], list) or not schema["enum"]:
                 raise refusal(f"{path}.enum", "must be an array of values")
             for value in schema["enum"]:
-                if not isinstance(value, str | int | float) or not _words(str(value)):
+                if not isinstance(value, str | int | float) or not name_words(str(value)):
                     raise refusal(f"{path}.enum", f"{value!r} is neither a word nor a number")
                 choices[self._choice_mark(value, path)] = value
         if self._num_arguments == MARKS_PER_KIND:
@@ -168,7 +169,7 @@ class ToolReader:
         mark = mark_at(self._first_kind + 1, self._num_arguments)
         self._num_arguments += 1
         description = str(schema.get("description", ""))
-        hint = _keywords(description, known=_words(name), limit=_MAX_HINT_WORDS)
+        hint = _keywords(description, known=name_words(name), limit=_MAX_HINT_WORDS)
         unit = argument_unit(name, description)
         return Argument(name, mark, "enum" if choices else kind, is_required, choices, hint, unit)
 
@@ -187,7 +188,7 @@ class ToolReader:
 
 def argument_unit(name: str, description: str) -> Unit | None:
     """The unit that an argument is wanted in, if its name or else its description names one."""
-    return unit_named(_words(name)) or unit_named(_plain_words(description))
+    return unit_named(name_words(name)) or unit_named(_plain_words(description))
 
 
 def tool_line(tool: Tool, said: SaidWords) -> str:
@@ -214,10 +215,11 @@ def _shown(words: str, said: SaidWords) -> str:
 
 def _spoken(name: str) -> str:
     """A name as words: whatever its spelling, snake, kebab or camel."""
-    return " ".join(_words(name)) or MARKS.sub("\ufffd", name)
+    return " ".join(name_words(name)) or MARKS.sub("\ufffd", name)
 
 
-def _words(name: str) -> list[str]:
+def name_words(name: str) -> list[str]:
+    """The words of a name in lower case, whatever its spelling: snake, kebab or camel."""
     return _plain_words(_CAMEL.sub(" ", name))
 
 
