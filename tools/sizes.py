@@ -1,7 +1,7 @@
 """The size curve: one skill, models of several sizes, each trained for the same time.
 
 Every size is trained from random weights with the data and settings of the engine folder, built
-with int8 weights, and judged by the code of `skilld eval`. What ships starts from a base and is
+with int8 weights, and judged by the code of `skilld eval`. What ships is
 trained for longer, so it is better than any of these: this compares sizes, and nothing else.
 """
 
@@ -38,10 +38,8 @@ from skilld.core.manifest import Precision, read_manifest
 from skilld.training.evaluation import Score
 from skilld.training.preparation import CHECKPOINT_DIR, Prepared, prepare
 from skilld.training.settings import ModelSettings
-from skilld.training.specialist import make_alone, shared_tokenizer
+from skilld.training.specialist import make_specialist
 
-_HEAD_SIZE = 64
-_FEED_FORWARD_RATIO = 2.75
 _NUM_TIMED_INPUTS = 60
 _PLOTTED = ("same", "held_families", "held_values", "held_combinations", "handmade")
 
@@ -75,12 +73,11 @@ def main() -> int:
     with console.status("drawing the tests"):
         prepared = prepare(options.engine)
     sets = chosen_splits(prepared, options.splits, limit=options.limit)
-    vocab_size = shared_tokenizer(options.engine, base=prepared.settings.base).get_vocab_size()
     sizes: list[Size] = []
     engines: dict[str, Path] = {}
     for shape in options.shapes:
         folder = _folder(options, prepared, shape)
-        _train(options, folder, model_of(shape, vocab_size=vocab_size), console)
+        _train(options, folder, model_of(shape, like=prepared.settings.model), console)
         console.print(f"{shape}: building")
         engines[shape] = build_variant(
             options.engine,
@@ -117,30 +114,39 @@ def shapes_of(text: str) -> list[str]:
     """Shapes with commas, checked.
 
     Raises:
-        argparse.ArgumentTypeError: one is not WIDTHxLAYERS, or no head size divides its width.
+        argparse.ArgumentTypeError: one is not WIDTHxLAYERS.
     """
     shapes = [part.strip() for part in text.split(",")]
     for shape in shapes:
         width, _, layers = shape.partition("x")
-        if not (width.isdigit() and layers.isdigit() and int(layers)):
+        if not (width.isdigit() and layers.isdigit() and int(width) and int(layers)):
             raise argparse.ArgumentTypeError(f"{shape!r} is not WIDTHxLAYERS, as in 256x6")
-        if not int(width) or int(width) % _HEAD_SIZE:
-            raise argparse.ArgumentTypeError(f"{shape!r}: give a multiple of {_HEAD_SIZE} as width")
     return shapes
 
 
-def model_of(shape: str, *, vocab_size: int) -> ModelSettings:
-    """The model of a checked shape: two query heads per key head where that divides."""
+def model_of(shape: str, *, like: ModelSettings) -> ModelSettings:
+    """The model of a checked shape.
+
+    Args:
+        shape: "256x6".
+        like: has the vocabulary, the size of a head, and the proportions.
+
+    Raises:
+        RuntimeError: the width is no multiple of the size of a head.
+    """
     width, layers = map(int, shape.split("x"))
-    num_heads = width // _HEAD_SIZE
-    return ModelSettings(
-        vocab_size=vocab_size,
-        hidden_size=width,
-        num_layers=layers,
-        num_heads=num_heads,
-        num_kv_heads=next(n for n in range(max(1, num_heads // 2), 0, -1) if num_heads % n == 0),
-        head_size=_HEAD_SIZE,
-        feed_forward_size=round(width * _FEED_FORWARD_RATIO / 32) * 32,
+    if width % like.head_size:
+        raise RuntimeError(f"{shape}: the width must be a multiple of {like.head_size}")
+    num_heads = width // like.head_size
+    most_kv_heads = max(1, num_heads * like.num_kv_heads // like.num_heads)
+    return like.model_copy(
+        update={
+            "hidden_size": width,
+            "num_layers": layers,
+            "num_heads": num_heads,
+            "num_kv_heads": next(n for n in range(most_kv_heads, 0, -1) if num_heads % n == 0),
+            "feed_forward_size": round(width * like.feed_forward_size / like.hidden_size / 32) * 32,
+        }
     )
 
 
@@ -155,7 +161,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--shapes",
         type=shapes_of,
-        default=shapes_of("128x4,192x6,256x6"),
+        default=shapes_of("128x4,192x4,256x6"),
         help="WIDTHxLAYERS, with commas",
     )
     parser.add_argument("--time-limit-s", type=float, default=300.0, help="of each training")
@@ -203,7 +209,9 @@ def _train(
 
 def _train_one(engine_dir: Path, folder: Path, model: ModelSettings, time_limit_s: float) -> None:
     console = Console(soft_wrap=True)
-    make_alone(engine_dir, folder, model=model, time_limit_s=time_limit_s, console=console)
+    make_specialist(
+        engine_dir, console=console, into=folder, shape=model, time_limit_s=time_limit_s
+    )
 
 
 def _num_steps(folder: Path) -> int:
@@ -261,8 +269,7 @@ def _report(
             f"Models of several sizes, each trained from random weights for "
             f"{options.time_limit_s:g} s on the same machine with the same data, batches and "
             "rates, built with int8 weights and judged by `skilld eval`. A shape is width x "
-            f"layers, with heads of {_HEAD_SIZE}. What ships starts from a base and is trained "
-            "for longer: this compares sizes with each other, not with what ships.",
+            "layers. What ships may be trained for longer: this compares sizes with each other.",
             "All inputs but the hand-made ones come from the skill's own generator: they are "
             "synthetic.",
         ],
