@@ -10,6 +10,7 @@ import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from jsonschema import Draft202012Validator
@@ -26,6 +27,9 @@ MAX_ARGUMENTS_PER_TOOL: Final = 8
 _MAX_DESCRIPTION_WORDS: Final = 6
 _MAX_HINT_WORDS: Final = 2
 _TYPES: Final = {"string": "", "integer": "#", "number": "#", "boolean": "?"}
+_KNOWN_TEXTS: Final = 2048
+"""The same tools come with every request, so what their texts mean is kept."""
+
 _BOUNDS: Final = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 
 _WORD = re.compile(r"[^\W_]+(?:[./%'][^\W_]+)*|[%°]")
@@ -186,6 +190,7 @@ class ToolReader:
         return self._choice_marks[key]
 
 
+@lru_cache(maxsize=_KNOWN_TEXTS)
 def argument_unit(name: str, description: str) -> Unit | None:
     """The unit that an argument is wanted in, if its name or else its description names one."""
     return unit_named(name_words(name)) or unit_named(_plain_words(description))
@@ -218,18 +223,21 @@ def _spoken(name: str) -> str:
     return " ".join(name_words(name)) or MARKS.sub("\ufffd", name)
 
 
-def name_words(name: str) -> list[str]:
+@lru_cache(maxsize=_KNOWN_TEXTS)
+def name_words(name: str) -> tuple[str, ...]:
     """The words of a name in lower case, whatever its spelling: snake, kebab or camel."""
     return _plain_words(_CAMEL.sub(" ", name))
 
 
-def _plain_words(text: str) -> list[str]:
+@lru_cache(maxsize=_KNOWN_TEXTS)
+def _plain_words(text: str) -> tuple[str, ...]:
     """Words of a text as they stand there: `kW` is one."""
     clean = MARKS.sub("\ufffd", unicodedata.normalize("NFKC", text))
-    return [word.lower() for word in _WORD.findall(clean)]
+    return tuple(word.lower() for word in _WORD.findall(clean))
 
 
-def _keywords(text: str, *, known: list[str], limit: int) -> str:
+@lru_cache(maxsize=_KNOWN_TEXTS)
+def _keywords(text: str, *, known: tuple[str, ...], limit: int) -> str:
     """The words of a description that say something new, the first `limit` of them."""
     kept: list[str] = []
     for word in _plain_words(text):
@@ -238,7 +246,7 @@ def _keywords(text: str, *, known: list[str], limit: int) -> str:
     return " ".join(kept[:limit])
 
 
-def _is_known(word: str, known: list[str]) -> bool:
+def _is_known(word: str, known: tuple[str, ...]) -> bool:
     return any(word in (k, k + "s", k + "es") or k == word + "s" for k in known)
 
 
