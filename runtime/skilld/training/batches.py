@@ -66,17 +66,29 @@ def as_text(example: Example, *, skill: Skill, prompt: Prompt) -> Text:
     return Text(segments, canonical_json(answer))
 
 
-def tokenise(texts: Sequence[Text], *, tokenizer: tokenizers.Tokenizer) -> list[Sample]:
-    """Texts as the runtime will tokenise them: prompt by its segments, then the answer."""
+def tokenise(
+    texts: Sequence[Text],
+    *,
+    tokenizer: tokenizers.Tokenizer,
+    reader: tokenizers.Tokenizer | None = None,
+) -> list[Sample]:
+    """Texts as the runtime will tokenise them: prompt by its segments, then the answer.
+
+    Args:
+        texts: any number.
+        tokenizer: of the specialist; its special-token setting is changed by this call.
+        reader: the same for what callers wrote, but with dropout; None for none.
+    """
+    reader = reader or tokenizer
     eos_id = token_id_of(tokenizer, EOS)
     templates: dict[str, list[int]] = {
         text: tokenizer.encode(text, add_special_tokens=False).ids
         for text in {t for item in texts for t, is_value in item.segments if not is_value}
     }
     values = [text for item in texts for text, is_value in item.segments if is_value]
-    tokenizer.encode_special_tokens = True  # in values they are plain text
-    encoded = iter(tokenizer.encode_batch_fast(values, add_special_tokens=False))
-    tokenizer.encode_special_tokens = False
+    reader.encode_special_tokens = True  # in values they are plain text
+    encoded = iter(reader.encode_batch_fast(values, add_special_tokens=False))
+    reader.encode_special_tokens = False
     answers = tokenizer.encode_batch_fast([t.answer for t in texts], add_special_tokens=False)
     samples = []
     for item, answer in zip(texts, answers, strict=True):
@@ -88,9 +100,14 @@ def tokenise(texts: Sequence[Text], *, tokenizer: tokenizers.Tokenizer) -> list[
 
 
 def samples(
-    examples: Iterable[Example], *, skill: Skill, prompt: Prompt, tokenizer: tokenizers.Tokenizer
+    examples: Iterable[Example],
+    *,
+    skill: Skill,
+    prompt: Prompt,
+    tokenizer: tokenizers.Tokenizer,
+    reader: tokenizers.Tokenizer | None = None,
 ) -> Iterator[Sample]:
-    """Tokenise a stream of examples, some hundreds at once.
+    """Tokenise a stream of examples, some hundreds at once; see `tokenise`.
 
     An example whose answer cannot be pointed at is passed over: its text has more pieces than
     there are marks, or its generator is wrong.
@@ -110,7 +127,7 @@ def samples(
                 num_bad += 1
                 if num_bad > 10 + num_seen / 50:
                     raise
-        yield from tokenise(texts, tokenizer=tokenizer)
+        yield from tokenise(texts, tokenizer=tokenizer, reader=reader)
 
 
 @dataclass(frozen=True, slots=True)

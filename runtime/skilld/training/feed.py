@@ -29,6 +29,7 @@ def feed(
     batch_tokens: int,
     pad_id: int,
     seed: int,
+    token_dropout: float,
 ) -> Iterator[Batch]:
     """Batches of the training examples of a specialist, without end.
 
@@ -38,6 +39,7 @@ def feed(
         batch_tokens: prompt, answer and padding together, in one batch.
         pad_id: of the tokenizer.
         seed: other batches for another seed.
+        token_dropout: see `DataSettings`.
 
     Raises:
         FeedError: a generator failed or leaks.
@@ -46,7 +48,7 @@ def feed(
     queue: Queue[Batch | str] = context.Queue(maxsize=_MAX_WAITING)
     process = context.Process(
         target=_fill,
-        args=(queue, engine_dir, tokenizer_path, batch_tokens, pad_id, seed),
+        args=(queue, engine_dir, tokenizer_path, batch_tokens, pad_id, seed, token_dropout),
         daemon=True,
     )
     process.start()
@@ -67,15 +69,19 @@ def _fill(
     batch_tokens: int,
     pad_id: int,
     seed: int,
+    token_dropout: float,
 ) -> None:
     try:
         tokenizer = tokenizers.Tokenizer.from_file(str(tokenizer_path))
+        reader = tokenizers.Tokenizer.from_file(str(tokenizer_path))
+        reader.model.dropout = token_dropout or None
         prepared = prepare(engine_dir)
         stream = samples(
             prepared.training_examples(seed=seed),
             skill=prepared.skill,
             prompt=prepared.prompt,
             tokenizer=tokenizer,
+            reader=reader,
         )
         for batch in batches(stream, batch_tokens=batch_tokens, pad_id=pad_id):
             queue.put(batch)

@@ -21,11 +21,15 @@ class DataSettings(_Record):
     Attributes:
         num_validation: examples that choose the checkpoint.
         num_test: examples in each split that is judged.
+        token_dropout: chance that a merge of byte pairs is left out of a training prompt. Words
+            fall into other pieces each time, so the model learns to read words it never saw.
+            Source: Provilkov et al., "BPE-Dropout", 2020.
     """
 
     seed: int
     num_validation: int = Field(default=600, ge=1)
     num_test: int = Field(default=1000, ge=1)
+    token_dropout: float = Field(default=0.0, ge=0.0, lt=1.0)
 
 
 class ModelSettings(_Record):

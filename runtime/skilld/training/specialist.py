@@ -89,6 +89,7 @@ def make_specialist(
             batch_tokens=optimiser.batch_tokens,
             pad_id=pad_id,
             seed=settings.data.seed + step,
+            token_dropout=settings.data.token_dropout,
         )
 
     runs_dir = into / "runs"
