@@ -1,37 +1,24 @@
 """What one would do without a model: pick tools by shared words, fill arguments by patterns.
 
-Tools are ranked as a search engine would (BM25 over names and descriptions, with the synonyms a
-maintenance planner would list); arguments are filled by type, name and shape of the value.
+Tools are ranked by the runtime itself, which knows the thesaurus of the skill
+(`skilld.skills.tool_ranking`); arguments are filled by type, name and shape of the value.
 """
 
 from __future__ import annotations
 
-import math
 import re
+import tomllib
 import unicodedata
-from collections import Counter
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
+
+from skilld.skills.spans import SpanRules
 
 Json = Any  # a parsed JSON value
 
-SYNONYMS = (
-    "create open raise log file make new add submit enter record register",
-    "close complete finish done sign", "cancel withdraw void drop abort",
-    "get show read fetch check view status display look what tell", "list search find all which",
-    "assign give delegate hand", "order buy purchase procure", "reserve book hold aside",
-    "stop halt off shut down kill", "start run on", "set change adjust raise lower increase reduce",
-    "stock inventory many left", "send tell message notify inform email text alert",
-    "reset clear restart reboot", "move transfer bring ship relocate", "where locate find",
-    "acknowledge ack confirm seen", "silence mute snooze", "print paper",
-    "postpone push reschedule",
-    "plot trend history chart", "work order wo job ticket task", "part spare item material",
-    "停止 stop halt", "起動 start", "発注 order", "確認 check get show read status",
-    "予約 book reserve",
-    "作成 create", "表示 show open get", "設定 set", "リセット reset", "在庫 stock inventory",
-    "記録 log record", "連絡 notify send", "ポンプ pump", "コンベア conveyor", "ロボット robot",
-    "アラーム alarm", "部品 part", "温度 temperature", "圧力 pressure",
-)  # fmt: skip
+SKILL = Path(__file__).parent / "skills" / "maint-toolcall.toml"
+SPANS = SpanRules.model_validate(tomllib.loads(SKILL.read_text(encoding="utf-8"))["spans"])
 NUMBER_WORDS = {
     "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "eight": 8, "ten": 10,
 }  # fmt: skip
@@ -44,11 +31,6 @@ PRIORITY = (
     (r"normal|medium|usual", ("normal", "medium", "standard")),
     (r"no hurry|not urgent|can wait|no rush|low|minor", ("low", "minor")),
 )
-_GROUPS: dict[str, set[int]] = {}
-for _number, _line in enumerate(SYNONYMS):
-    for _word in _line.split():
-        _GROUPS.setdefault(_word, set()).add(_number)
-
 _CODE = re.compile(
     r"(?<![A-Za-z0-9])(?=[A-Za-z0-9%._/-]*\d)[A-Za-z%0-9]+(?:[-_./][A-Za-z0-9]+)*(?![A-Za-z0-9])"
 )
@@ -112,15 +94,13 @@ def _call(request: str, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]
 
 
 def _best(clause: str, tools: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
-    listed = [_terms(f"{tool['name']} {tool['description']}") for tool in tools]
-    counts = Counter(term for terms in listed for term in terms)
-    asked = _terms(clause)
-    scores = []
-    for terms in listed:
-        score = sum(math.log(1 + len(tools) / counts[term]) for term in terms & asked)
-        scores.append(score / (1 + 0.05 * len(terms)))
-    best = max(range(len(tools)), key=lambda i: scores[i])
-    return tools[best] if scores[best] > 1.2 else None
+    """The tool that the runtime would show first, if enough of its line is said."""
+    marked = SPANS.mark({"request": clause, "tools": list(tools)})
+    assert marked.tools is not None
+    line = marked.tools.render().split("\n")[0]
+    if line.count("*") + line.count("~") < 2:
+        return None
+    return next(tool for tool in tools if tool["name"] == marked.tools.tools[0].name)
 
 
 def _arguments(text: str, tool: Mapping[str, Any]) -> dict[str, Json] | None:
@@ -190,20 +170,6 @@ def _first(pattern: re.Pattern[str], text: str) -> str | None:
 def _number(text: str) -> int | float:
     digits = text.replace(",", "")
     return float(digits) if "." in digits else int(digits)
-
-
-def _terms(text: str) -> set[str]:
-    """Words, and the groups of synonyms they belong to."""
-    words = {word.removesuffix("s") for word in _words(text)} - {
-        "the",
-        "a",
-        "of",
-        "to",
-        "for",
-        "in",
-    }
-    words |= {part for part in _GROUPS if not part.isascii() and part in text}
-    return words | {f"={group}" for word in words for group in _GROUPS.get(word, ())}
 
 
 def _words(text: str) -> list[str]:
