@@ -25,7 +25,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "5"
+VERSION = "6"
 ROOM = Path(__file__).parent
 NEGATIVE_SHARE = 0.15
 SPEED_LIMIT_MM_S = 1500

@@ -11,6 +11,7 @@ import jsonschema
 import pytest
 
 from skilld.skills.skill import read_skill
+from skilld.skills.spans import SpanError
 from skilld.training.example import Draw, Example, Generator, load_generator
 
 ENGINE = Path(__file__).parents[2] / "engines" / "robot-command"
@@ -176,6 +177,45 @@ def test_one_family_in_seven_is_held_out_and_there_are_more_than_a_hundred() -> 
 )
 def test_a_speed_is_read_in_any_unit(text: str, speed_mm_s: float) -> None:
     assert numbers_of(text) == [speed_mm_s]
+
+
+@pytest.mark.parametrize(
+    ("text", "is_over"),
+    [
+        ("1500 mm/s", False),
+        ("1501 mm/s", True),
+        ("1,500 mm/s", False),
+        ("1,800mm/s", True),
+        ("150 cm/s", False),
+        ("151 cm per second", True),
+        ("1.5 m/s", False),
+        ("1.50m/s", False),
+        ("1.51 m/s", True),
+        ("2 m/s", True),
+        ("90 m/min", False),
+        ("91 m/min", True),
+        ("59 in/s", False),
+        ("60 in/s", True),
+        ("毎秒150センチ", False),
+        ("毎秒2メートル", True),
+        ("秒速1600mm", True),
+        ("秒速1499mm", False),
+        ("分速100メートル", True),
+        ("毎秒二百センチ", True),
+    ],
+)
+def test_a_speed_above_the_limit_can_be_no_answer(text: str, is_over: bool) -> None:
+    marked = SPANS.mark(
+        {"text": f"棚3へ{text}で" if text[0] in "毎秒分" else f"go to A3 at {text}"}
+    )
+    (speed,) = (piece for piece in marked.pieces if isinstance(piece.value, int | float))
+    schema = SKILL.output_schema["properties"]["speed_mm_s"]
+    assert (speed.value > 1500) == is_over
+    if is_over:
+        with pytest.raises(SpanError):
+            marked.point(speed.value, schema)
+    else:
+        assert marked.point(speed.value, schema) == speed.mark
 
 
 def test_sizes_counts_and_percentages_are_no_speeds() -> None:
