@@ -51,7 +51,7 @@ def texts_of(text: str) -> list[str]:
 def test_every_answer_can_be_pointed_at_and_comes_back_as_it_was_meant(wanted: Draw) -> None:
     input_check = jsonschema.Draft202012Validator(SKILL.input_schema)
     answer_check = jsonschema.Draft202012Validator(SKILL.public_output_schema)
-    for example in draw(1200, wanted=wanted):
+    for example in draw(600, wanted=wanted):
         input_check.validate(dict(example.input))
         if example.is_abstain:
             assert example.answer["abstain"] in SKILL.abstain.reasons
@@ -78,7 +78,7 @@ def test_every_family_writes_orders_that_differ() -> None:
 
 
 def test_every_action_constraint_and_reason_occurs() -> None:
-    examples = draw(4000)
+    examples = draw(2500)
     actions = Counter(e.answer["action"] for e in examples if not e.is_abstain)
     constraints = Counter(c for e in examples if not e.is_abstain for c in e.answer["constraints"])
     reasons = Counter(e.answer["abstain"] for e in examples if e.is_abstain)
@@ -86,12 +86,12 @@ def test_every_action_constraint_and_reason_occurs() -> None:
     assert set(actions) == set(properties["action"]["enum"])
     assert set(constraints) == set(properties["constraints"]["items"]["enum"])
     assert set(reasons) == set(SKILL.abstain.reasons)
-    assert 0.10 < sum(reasons.values()) / len(examples) < 0.20
+    assert 0.15 < sum(reasons.values()) / len(examples) < 0.30
 
 
 def test_constraints_stand_once_and_in_the_order_of_the_schema() -> None:
     order = SKILL.output_schema["properties"]["constraints"]["items"]["enum"]
-    for example in draw(1500):
+    for example in draw(1000):
         if not example.is_abstain:
             said = example.answer["constraints"]
             assert said == [name for name in order if name in said]
@@ -100,16 +100,16 @@ def test_constraints_stand_once_and_in_the_order_of_the_schema() -> None:
 def test_no_answered_order_is_faster_than_the_limit() -> None:
     speeds = [
         example.answer["speed_mm_s"]
-        for example in draw(3000)
+        for example in draw(1200)
         if not example.is_abstain and example.answer["speed_mm_s"] is not None
     ]
-    assert len(speeds) > 200
+    assert len(speeds) > 60
     assert min(speeds) > 0
     assert max(speeds) <= 1500
 
 
 def test_actions_have_what_they_need() -> None:
-    for example in draw(2000):
+    for example in draw(1200):
         match example.answer:
             case {"action": "stop" | "pause" | "resume" | "home" | "set_speed"} as answer:
                 assert answer["object"] is None
@@ -128,7 +128,7 @@ def test_actions_have_what_they_need() -> None:
 
 def test_held_out_words_occur_only_where_they_are_asked_for() -> None:
     held = GENERATOR.held_values
-    for example in draw(1500):
+    for example in draw(1000):
         words = unicodedata.normalize("NFKC", example.input["text"])
         assert not any(f" {word}" in f" {words}" for word in held if word.isascii()), words
         assert not any(word in words for word in held if not word.isascii()), words
@@ -146,7 +146,7 @@ def test_held_out_words_occur_only_where_they_are_asked_for() -> None:
 
 def test_held_out_pairs_occur_only_where_they_are_asked_for() -> None:
     held = GENERATOR.held_combinations
-    assert not any(example.combination in held for example in draw(1500))
+    assert not any(example.combination in held for example in draw(1000))
     asked = draw(600, wanted=DRAWS["combination"])
     assert sum(example.combination in held for example in asked) > 300
 

@@ -14,6 +14,7 @@ import tomllib
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -25,9 +26,12 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "6"
-ROOM = Path(__file__).parent
-NEGATIVE_SHARE = 0.15
+from .invented import Inventor
+
+VERSION = "7"
+ROOM = Path(__file__).parent.parent
+NEGATIVE_SHARE = 0.22
+UNKNOWN_SHARE = 0.4
 SPEED_LIMIT_MM_S = 1500
 MAX_CHARS = 300
 ATTEMPTS = 80
@@ -57,6 +61,7 @@ _DOUBLED = re.compile(
 )
 # What Japanese says of a thing that it may name again.
 _HANDLED = re.compile("傾け|こぼさ|倒さ|横に|離さ|落とさ|壊さ|ひっくり|放さ|水平|丁寧|持ったまま")
+_HAS_OWNERS = ("openable", "pressable", "surface", "checkable", "part", "sheet", "fastener")
 _OF_THE_ROBOT = ("stop", "pause", "resume", "set_speed")
 _RIGHT_OF = re.compile(
     f"(?<={TARGET[1]})の(?={OBJECT[0]}(?:[左右上下前奥隣]|手前|後ろ|真ん中|一番[上下左右]))"
@@ -120,6 +125,7 @@ class Noun:
         plural: it is several.
         bare: it stands without an article ("bin 4").
         number: behind the noun, where a family asks for one.
+        is_unknown: nobody has heard of it.
     """
 
     text: str
@@ -127,6 +133,7 @@ class Noun:
     plural: bool = False
     bare: bool = False
     number: str = ""
+    is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,8 +178,16 @@ class Vocabulary:
         self.single: list[str] = meaning["single"]
         self.held_combinations = frozenset(meaning["held_combinations"])
         self.speeds: Table = meaning["speeds"]
+        self.inventor = self._inventor()
         drawn = terminals()
+        for lang in ("en", "ja"):
+            drawn[f"unknown_adj_{lang}"] = partial(self.inventor.adjective, lang)
+            drawn[f"unknown_{lang}"] = partial(self.inventor.sound, lang)
         adjectives = {name: text.split() for name, text in lexicon["adjectives"].items()}
+        for name in ("en", "ja_i", "ja_na"):
+            more = self.inventor.adjectives(name)
+            tail = [] if name == "ja_i" else [f"{{unknown_adj_{name[:2]}}}"] * (len(more) // 3)
+            adjectives[name] = [*adjectives[name], *more, *tail]
         names = meaning["names"]
         names["en"] |= {"adj": adjectives["en"], "padj": adjectives["place"]}
         names["ja"] |= {"iadj": adjectives["ja_i"], "nadj": adjectives["ja_na"]}
@@ -182,7 +197,7 @@ class Vocabulary:
         for lang in ("en", "ja"):
             rules = _weighted(names[lang])
             self.names[lang] = Grammar(rules, terminals=drawn)
-            spoken = [table["rules"][lang] for table in (families, negatives)]
+            spoken = [_weighted(table["rules"][lang]) for table in (families, negatives)]
             self.grammars[lang] = Grammar(
                 rules | self.phrases[lang]["rules"] | spoken[0] | spoken[1], terminals=drawn
             )
@@ -193,6 +208,21 @@ class Vocabulary:
             for entry in table["family"]:
                 self.families[entry["id"]] = Family.read(entry)
                 self.weights[entry["id"]] = float(entry.get("weight", 1.0)) / total * share
+
+
+    def _inventor(self) -> Inventor:
+        """What makes names up, out of the words that are not held out."""
+        table = tomllib.loads((ROOM / "nouns.toml").read_text(encoding="utf-8"))
+        known: dict[str, list[str]] = {}
+        held: list[str] = []
+        for words, last in ((self.things, "things"), (self.places, "places")):
+            for (lang, name, is_held), listed in words.items():
+                if is_held:
+                    held += listed
+                elif name != "person":
+                    known.setdefault(lang, []).extend(listed)
+                    known.setdefault(f"{lang}_{last}", []).extend(listed)
+        return Inventor(table, known=known, held=held)
 
 
 class RobotCommandGenerator:
@@ -323,6 +353,8 @@ class Scribe:
                 for name in entry["things"]
                 if self._family.reason or (f"{action}+{name}" in held) == self._wants_pair
             ]
+            if not classes and len(entry["things"]) == 1:  # there is nothing to hold out
+                classes = entry["things"]
             if not classes:
                 return None
             thing_class = rng.choice(classes)
@@ -339,6 +371,7 @@ class Scribe:
         has_none = fields.get("speedless") or fields.get("manner") or is_form
         if entry.get("has_speed") and not has_none:
             share = {"set_speed": 0.65, "home": 0.12}.get(action, 0.16)
+            share *= 0.6 if "short" in fields and action != "set_speed" else 1
             if needs == "speed" or rng.random() < share:
                 speed = self.speed(is_over=bool(fields.get("over")))
         if needs == "speed" and speed is None:
@@ -385,6 +418,8 @@ class Scribe:
         if not pool or fields.get("form"):
             return ()
         count = rng.choices((0, 1, 2, 3), (58, 32, 8, 2))[0]
+        if "short" in fields:
+            count = int(rng.random() < 0.22)
         if "mods" in fields:
             count = rng.choice((2, 2, 3, 4))
         if self._family.reason or "verbless" in self._family.id or "passive" in self._family.id:
@@ -402,23 +437,53 @@ class Scribe:
     def thing(self, thing_class: str, *, is_many: bool = False, head: str = "") -> Noun:
         """A thing of a class, with what describes it."""
         rng, words = self._rng, self._words.things[self._noun_lang, thing_class, self._held]
-        noun = head or rng.choice(words)
+        noun, is_unknown = head, False
+        if not head:
+            noun, is_unknown = self._named(thing_class, words)
         bound = {"N": noun}
         rule, plural = "thing", False
         if self._noun_lang == "en":
             plural = is_many or rng.random() < 0.13
-            rule = "things" if plural else "thing_single" if rng.random() < 0.14 else "thing"
+            rule = "things" if plural else "thing_single" if rng.random() < 0.18 else "thing"
             bound["Ns"] = _plural(noun)
+            if thing_class in _HAS_OWNERS and rng.random() < 0.16:
+                rule = "part_of"
+                owner = self._owner()
+                bound["H"], bound["Hs"] = owner, _plural(owner)
         other = rng.choice(words)
         bound |= {"N2": other, "N2s": _plural(other)}
-        return self._noun(rule, noun, bound, plural=plural)
+        plural = plural and rule != "part_of"
+        return self._noun(rule, noun, bound, plural=plural, is_unknown=is_unknown)
+
+    def _named(self, thing_class: str, words: Sequence[str]) -> tuple[str, bool]:
+        """A noun of a class, or one that nobody knows; and whether that is so."""
+        rng, lang = self._rng, self._noun_lang
+        if self._held or rng.random() > UNKNOWN_SHARE:
+            return rng.choice(words), False
+        if thing_class == "pressable":  # an unknown thing that is pushed is not a button
+            ends = "ボタン スイッチ キー" if lang == "ja" else "button switch key"
+            gap = "" if lang == "ja" else " "
+            return f"{self._words.inventor.thing(lang, rng)}{gap}{rng.choice(ends.split())}", True
+        if rng.random() < 0.12:  # what holds things may be handled, too
+            return rng.choice(self._words.places[lang, "storage", False]), False
+        return self._words.inventor.thing(lang, rng), True
+
+    def _owner(self) -> str:
+        """What has parts: a box, a machine, anything."""
+        rng, lang, held = self._rng, self._noun_lang, self._held
+        name = rng.choice(("container", "vessel", "electronics", "wheeled", "openable", "sheet"))
+        if rng.random() < 0.4:
+            return rng.choice(self._words.places[lang, rng.choice(("storage", "station")), held])
+        return self._named(name, self._words.things[lang, name, held])[0]
 
     def place(self, kind: str, *, head: str = "") -> Noun:
         """A place of a kind, or a person."""
         rng = self._rng
         if kind == "thing":
             return self.thing(rng.choice(self._words.handed), head=head)
-        noun = head or rng.choice(self._words.places[self._noun_lang, kind, self._held])
+        noun, is_unknown = head, False
+        if not head:
+            noun, is_unknown = self._place_named(kind)
         if kind == "person":
             name = noun.removeprefix("the ").removeprefix("my ")
             return Noun(name, name, bare=name[0].isupper())
@@ -426,15 +491,30 @@ class Scribe:
             number = self._words.names[self._noun_lang].expand("{plainnum}", rng)
             gap = " " if self._noun_lang == "en" else ""
             return Noun(f"{noun}{gap}{number}", noun, bare=True, number=number)
-        found = self._noun("place", noun, {"N": noun})
+        rule = "place" if kind != "owner" else "owner"
+        found = self._noun(rule, noun, {"N": noun}, is_unknown=is_unknown)
         if kind == "position" and found.text == noun:  # "go to the position" says nothing
             return self.place(kind, head=noun)
         return found
 
-    def _noun(self, rule: str, head: str, bound: Bound, *, plural: bool = False) -> Noun:
+    def _place_named(self, kind: str) -> tuple[str, bool]:
+        """A place or person of a kind, or one that nobody knows; and whether that is so."""
+        rng, lang, inventor = self._rng, self._noun_lang, self._words.inventor
+        if kind == "owner":
+            return self._owner(), False
+        is_unknown = not self._held and rng.random() < UNKNOWN_SHARE and kind != "position"
+        if not is_unknown:
+            return rng.choice(self._words.places[lang, kind, self._held]), False
+        if kind == "person":
+            return inventor.person(lang, rng), True
+        return inventor.place(lang, rng), True
+
+    def _noun(
+        self, rule: str, head: str, bound: Bound, *, plural: bool = False, is_unknown: bool = False
+    ) -> Noun:
         text = self._words.names[self._noun_lang].expand(f"{{{rule}}}", self._rng, bound=bound)
         bare = text.startswith("=") and self._rng.random() < 0.75
-        return Noun(text.removeprefix("="), head, plural, bare)
+        return Noun(text.removeprefix("="), head, plural, bare, is_unknown=is_unknown)
 
     def speed(self, *, is_over: bool = False) -> Speed:
         """A speed in a unit of the language, half of them round; over the limit or within it."""
@@ -494,7 +574,9 @@ class Scribe:
             if not self._family.reason:
                 text = self._dressed(order, bound, whole=text)
         text = _BEFORE_THERE.sub("", text).replace(THERE, "")
-        return _tidy(text, self._lang, rng)
+        text = _tidy(text, self._lang, rng)
+        words = len(_FRAMES.sub("", text)) if self._lang == "ja" else text.count(" ") + 1
+        return text if words <= fields.get("short", MAX_CHARS) else None
 
     def _write_cores(self, order: Order, wrong: Order, bound: dict[str, str]) -> bool:
         """The order itself as {core} and {coring}, and what it was before as {core2}."""
@@ -619,7 +701,7 @@ class Scribe:
         if self._lang == "ja":
             is_pointed = self._noun_lang == "ja" and rng.random() < 0.06
             return rng.choice(_POINTING) + text if is_pointed else text
-        if noun.bare or noun.head[:1].isupper():
+        if noun.bare or (noun.head[:1].isupper() and rng.random() < 0.5):
             return text
         articles: tuple[str, ...]
         articles = (
@@ -643,6 +725,8 @@ class Scribe:
             )  # fmt: skip
         if frame is OBJECT and rng.random() < 0.03:  # what begins with a preposition is left out
             text += self._expand(" {aside}")
+        if noun.is_unknown and frame is TARGET:  # without an article it could be somebody
+            articles = tuple(article for article in articles if article)
         article = rng.choice(articles)
         if article == "a " and noun.text[0].lower() in "aeiou":
             article = "an "
@@ -841,11 +925,6 @@ class Scribe:
         if end == "noun" and self._end == "noun":
             return dictionary + self._expand("{end_dict}")
         return te + self._expand("{end_te}")
-
-
-def load() -> RobotCommandGenerator:
-    """The generator, for `skilld.training`."""
-    return RobotCommandGenerator()
 
 
 def _words(table: Mapping[str, Mapping[str, str]]) -> dict[tuple[str, str, bool], list[str]]:
