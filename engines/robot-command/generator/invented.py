@@ -7,19 +7,19 @@ makes and models, codes, people.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
 Table = dict[str, Any]  # Any: a TOML table
 
 # Beginnings that would be read as something else than a name.
-_FUNCTION_WORDS = frozenset(
-    "then than them that this these those there here with when what where while until into onto "
-    "from over under near next back home stop wait slow fast hurry open close push pull pick place "
-    "put take move carry bring give hand pass count clean check look speed please thanks robot "
-    "some none more less last left right still only just also even ever never none done call "
-    "tell tool turn hold halt drop grab grip lift load".split()
+_FUNCTION_WORDS = (
+    " then than them that this these those there here with when what where while until into onto "
+    "from over under near next back home stop wait slow fast hurry open close push pull pick "
+    "place put take move carry bring give hand pass count clean check look speed please thanks "
+    "robot some none more less last left right still only just also even ever never done call "
+    "tell tool turn hold halt drop grab grip lift load "
 )
 
 
@@ -130,15 +130,15 @@ class Inventor:
                 word += rng.choice(parts["codas"]) if rng.random() < 0.5 else ""
         return word
 
-    def _free(self, draw: Any) -> str:  # Any: a function without arguments that gives a str
+    def _free(self, draw: Callable[[], str]) -> str:
         """The first that is no word of grammar and no held-out one; the last of 20 at worst."""
         word = ""
         for _ in range(20):
             word = draw()
-            if word in _FUNCTION_WORDS or len(word) < 2:
+            if f" {word} " in _FUNCTION_WORDS or len(word) < 2:
                 continue
             if not any(word.startswith(w) if w.isascii() else w in word for w in self._held):
-                return str(word)
+                return word
         return "brandel" if word.isascii() else "部材"
 
 
