@@ -25,7 +25,7 @@ def exact_runner() -> Iterator[LocalRunner]:
 @pytest.fixture(scope="module")
 def inputs() -> list[dict[str, Any]]:
     # Not the golden cases: of those the engine is sure, one and all.
-    return [case.input for case in read_examples(SOURCE / "handmade.jsonl")[:48]]
+    return [dict(case.input) for case in read_examples(SOURCE / "handmade.jsonl")[:48]]
 
 
 def test_drafts_and_forced_tokens_change_no_answer(
