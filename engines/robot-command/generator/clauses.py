@@ -61,8 +61,12 @@ class Clauses:
         is_led = "coring}" not in self._draft.template and "core2" not in self._family.text[0]
         for phrase in phrases:
             goes = re.match(r"(?:go|drive|move|head|come|travel|proceed|run) (?=to )", core)
-            if goes and _MANNER.match(phrase) and rng.random() < 0.4:
+            behind = core.find(f"{OBJECT[1]} ") + 1
+            is_short = bool(_MANNER.match(phrase) or phrase.startswith("at "))
+            if goes and is_short and rng.random() < 0.4:
                 core = f"{goes[0]}{phrase} {core[goes.end() :]}"
+            elif behind and is_led and is_short and rng.random() < 0.25:
+                core = f"{core[:behind]} {phrase}{core[behind:]}"
             elif is_led and not phrase.startswith(_LEADS_NOT) and rng.random() < 0.22:
                 core = phrase + rng.choice((" ", ", ", ": ", " ")) + core
             else:

@@ -33,12 +33,14 @@ class Inventor:
     """
 
     def __init__(self, table: Table, *, known: dict[str, list[str]], held: Sequence[str]) -> None:
-        self._lists = {
+        self._lists: dict[tuple[str, str], list[str]] = {
             (lang, name): _listed(text)
             for lang in ("en", "ja")
             for name, text in table[lang].items()
         }
-        self._parts = {name: text.split() for name, text in table["syllables"].items()}
+        self._parts: dict[str, list[str]] = {
+            name: text.split() for name, text in table["syllables"].items()
+        }
         self._known = known
         self._held = tuple(held)
 

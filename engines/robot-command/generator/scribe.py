@@ -213,8 +213,8 @@ class Scribe:
                 joint = ", "
             core = (lower(phrase) if lowers else phrase) + joint + core
         for phrase in after:
-            joint = rng.choice((". ", ". ", ", ", "; ", "! ", " - ", " and "))
-            if joint == " and " and not _IMPERATIVE.match(phrase):
+            joint = rng.choice((". ", ". ", ", ", "; ", "! ", " - ", " and ", " but "))
+            if joint in (" and ", " but ") and not _IMPERATIVE.match(phrase):
                 joint = ", "
             core += joint + (phrase if joint[0] in ".!" and not lowers else lower(phrase))
         return core
