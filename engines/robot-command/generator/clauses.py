@@ -11,6 +11,8 @@ from .naming import Namer
 from .order import OBJECT, TARGET, Bound, Order
 
 _PRONOUN = re.compile(r"\b(?:[iI]t|them|[Tt]hey|[Ii]t's)\b(?! is| leaves)")
+# Names that end in another script than verbs begin with.
+_LOOSE = re.compile(f"[ァ-ヺーA-Za-z0-9]{OBJECT[1]}?$")
 _MANNER = re.compile(r"[a-z]+ly$")
 _LEADS_NOT = ("and", "then", "but", "(", "before", "max", "speed")
 # What Japanese says of a thing that it may name again.
@@ -105,12 +107,17 @@ class Clauses:
         rng, fields = self._rng, self._fields
         thing = bound.get("O")
         if order.thing is not None and thing is not None:
-            particle = rng.choices(("を", "、", "は", ""), (88, 4, 5, 3))[0]
+            # "ドア開けて" can be read without it.
+            is_loose = template.endswith("{Ow}") and bool(_LOOSE.search(thing))
+            weights = (76, 4, 5, 15) if is_loose else (88, 4, 5, 3)
+            particle = rng.choices(("を", "、", "は", ""), weights)[0]
             if not thing and not template.startswith("{Ow}"):
                 thing = "それ"
             if not thing:
                 particle = ""
-            elif thing in ("それ", "これ") or (particle == "" and not fields.get("spaced")):
+            elif thing in ("それ", "これ") or (
+                particle == "" and not is_loose and not fields.get("spaced")
+            ):
                 particle = "を"
             bound["Ow"] = thing + particle
         row_template, _, verbs_name = template.removeprefix("=").partition(">")
