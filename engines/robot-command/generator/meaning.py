@@ -67,7 +67,7 @@ class Imagination:
         place = None
         has_place = bool(entry.get("places")) and not fields.get("targetless")
         if has_place and (needs == "target" or is_form or rng.random() < entry["target_share"]):
-            place = self._namer.place(rng.choice(entry["places"]))
+            place = self._namer.place(fields.get("place") or rng.choice(entry["places"]))
         if (needs == "target" and place is None) or (needs == "object" and thing is None):
             return None
         if is_form and (place is None or thing is None):
