@@ -23,7 +23,7 @@ from skilld.training.grammar import Grammar
 from skilld.training.readings import Reading
 from skilld.training.terminals import terminals
 
-VERSION = "2.3.0"
+VERSION = "2.4.0"
 FOLDER = Path(__file__).parent
 HANDS_ON = frozenset(
     {
@@ -33,7 +33,7 @@ HANDS_ON = frozenset(
 )  # fmt: skip
 """Actions that need a person at the machine."""
 
-LINE_COUNTS = (30, 20, 19, 13, 8, 5, 3, 2)
+LINE_COUNTS = (42, 22, 16, 9, 5, 3, 2, 1)
 """How often a log has 1, 2, ... 8 lines."""
 
 HOLD_EVERY = 8
@@ -215,11 +215,11 @@ class PlcTriageGenerator:
         total = sum(weights.values())
         negative_total = sum(f.get("weight", 1.0) for f in self._negatives.values())
         # "no_fault" logs are written in the layouts above, as one more family of their own.
-        scale = total * 0.115 / negative_total
+        scale = total * 0.125 / negative_total
         for name, family in self._negatives.items():
             weights[name] = family.get("weight", 1.0) * scale
-        weights["no-fault"] = total * 0.05
-        weights["no-fault-held"] = total * 0.05 * len(self._held_families) / len(self._families)
+        weights["no-fault"] = total * 0.06
+        weights["no-fault-held"] = total * 0.06 * len(self._held_families) / len(self._families)
         return weights
 
     @property
