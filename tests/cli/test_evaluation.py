@@ -48,6 +48,28 @@ def copy_slot(neighbour_input, neighbour, asked):
 """
 
 
+SETTINGS = """
+skill = "plc-triage"
+[data]
+seed = 3
+num_validation = 5
+num_test = 12
+[model]
+vocab_size = 900
+hidden_size = 32
+num_layers = 1
+num_heads = 2
+num_kv_heads = 1
+head_size = 16
+feed_forward_size = 64
+[optimiser]
+num_steps = 1
+batch_tokens = 128
+matrix_lr = 0.01
+other_lr = 0.01
+"""
+
+
 @pytest.fixture(scope="module")
 def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("engines") / "words"
@@ -55,8 +77,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(SHIPPED / "engine" / "skills", folder / "skills")
     (folder / "generator.py").write_text(GENERATOR)
     (folder / "baselines.py").write_text(BASELINES)
-    settings = 'skill = "plc-triage"\n[data]\nseed = 3\nnum_validation = 5\nnum_test = 12\n'
-    (folder / "training.toml").write_text(settings)
+    (folder / "training.toml").write_text(SETTINGS)
     shutil.copy(SHIPPED / "golden.jsonl", folder / "handmade.jsonl")
     return folder
 
