@@ -61,7 +61,7 @@ def page(report: Json) -> str:
                 mine["num_examples"],
                 exact(mine, bold=True),
                 *(exact(scores[other]) if other in scores else "" for other in others),
-                *([percent(mine["chrf"])] if has_text else []),
+                *([decimal(mine["chrf"])] if has_text else []),
                 f"{percent(mine['abstain_precision'])} / {percent(mine['abstain_recall'])}",
             )
         )
@@ -133,8 +133,13 @@ def exact(score: Json, *, bold: bool = False) -> str:
 
 
 def percent(share: float | None) -> str:
-    """A share in %; nothing for None."""
-    return "" if share is None else f"{100 * share:.1f}"
+    """A share in %; a dash for None."""
+    return decimal(None if share is None else 100 * share)
+
+
+def decimal(number: float | None) -> str:
+    """A number with one decimal; a dash for None."""
+    return "-" if number is None else f"{number:.1f}"
 
 
 def row(*cells: object) -> str:
