@@ -22,13 +22,19 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
-VERSION = "1.3.0"
+VERSION = "2.0.0"
 FOLDER = Path(__file__).parent
 MAX_READINGS = 8
 MAX_CHARS = 420
 
-NUM_READINGS = (25, 27, 20, 12, 7, 5, 2, 2)
-"""How often a report has 1, 2, ... 8 readings, where its clauses allow it."""
+NUM_READINGS = {
+    "prose": (40, 30, 18, 8, 3, 1),
+    "chat": (36, 32, 18, 8, 4, 2),
+    "list": (0, 22, 26, 20, 12, 10, 6, 4),
+    "table": (1,),
+}
+"""How often a report of a layout has 1, 2, ... readings, where its clauses allow it. A table has
+what its rows and columns give."""
 
 HELD_COMBINATIONS = frozenset(
     {
@@ -103,6 +109,11 @@ class Unit:
     high: float
     decimals: int
 
+    @property
+    def answer(self) -> str | None:
+        """Its canonical word; None where the skill has none for it ("?NTU" in lexicon.toml)."""
+        return None if self.name.startswith("?") else self.name
+
 
 @dataclass(slots=True)
 class Sensor:
@@ -164,6 +175,7 @@ class Report:
     last_name: str = ""
     ambient: str | None = None
     common: Sensor | None = None  # whose unit all sensors have, said once at the head
+    is_own_said: bool = True  # the clause of the report's own family could be written
     is_stale: bool = False  # a time stood behind the last reading: the next must bring its own
 
     @property
@@ -209,9 +221,7 @@ class SensorExtractGenerator:
         self.around = clauses["around"]
         self._clauses: dict[str, dict[str, Any]] = {c["id"]: c for c in clauses["clause"]}
         self._pool = {
-            lang: [
-                c for c in self._clauses.values() if c["lang"] == lang and not c.get("held", False)
-            ]
+            lang: [c for c in self._clauses.values() if c["lang"] == lang and c.get("plain", False)]
             for lang in ("en", "ja")
         }
         self._pool_weights = {
@@ -233,13 +243,16 @@ class SensorExtractGenerator:
     @property
     def families(self) -> Mapping[str, float]:
         """Family id to weight. About one in eight is to be declined."""
-        prose = {c["id"]: c.get("weight", 1.0) ** 0.5 for c in self._clauses.values()}
+        prose = {
+            c["id"]: c.get("weight", 1.0) ** 0.5 * (5.0 if c.get("plain") else 1.0)
+            for c in self._clauses.values()
+        }
         shares: list[tuple[dict[str, float], float]] = [
-            (prose, 0.52),
-            (dict.fromkeys(self._tables, 1.0), 0.20),
-            (dict.fromkeys(LISTS, 1.0), 0.08),
-            (dict.fromkeys([*CHATS, ASKED], 1.0), 0.075),
-            ({i: f.get("weight", 1.0) for i, f in self._negatives.items()}, 0.125),
+            (prose, 0.50),
+            ({t: 3.0 if "pipe" in t else 1.0 for t in self._tables}, 0.20),
+            (dict.fromkeys(LISTS, 1.0), 0.095),
+            (dict.fromkeys([*CHATS, ASKED], 1.0), 0.07),
+            ({i: f.get("weight", 1.0) for i, f in self._negatives.items()}, 0.135),
         ]
         return {
             family: weight / sum(weights.values()) * share
@@ -271,7 +284,7 @@ class SensorExtractGenerator:
         while True:
             report = self._report(rng, family, draw)
             text = "".join(report.parts).strip()
-            if not report.readings or len(text) > MAX_CHARS:
+            if not report.readings or not report.is_own_said or len(text) > MAX_CHARS:
                 continue
             text, readings = self._disturb(rng, text, report, draw)
             answer = {"readings": [reading.answer() for reading in readings]}
@@ -306,10 +319,11 @@ class SensorExtractGenerator:
             time_style=_time_style(rng, lang),
             minute=rng.randrange(1440),
             step=rng.choice((5, 10, 15, 30, 60, 60, 120)),
-            prints_units=rng.choice((1.0, 1.0, 1.0, 1.0, 0.85, 0.5, 0.0)),
+            prints_units=rng.choices((1.0, 0.5, 0.0), (84, 6, 10))[0],
         )
         report.minute -= report.minute % rng.choice((1, 5, 5, 10, 30, 60))
-        wanted = 1 + rng.choices(range(MAX_READINGS), NUM_READINGS)[0]
+        shares = NUM_READINGS[layout]
+        wanted = 1 + rng.choices(range(len(shares)), shares)[0]
         match layout:
             case "prose":
                 self._prose(rng, report, self._clauses[family], wanted)
@@ -325,8 +339,9 @@ class SensorExtractGenerator:
     def _prose(self, rng: Random, report: Report, own: Mapping[str, Any], wanted: int) -> None:
         lang = report.lang
         around = self.around[lang]
+        report.is_own_said = False
         joiner = rng.choice(around["joiner"])
-        is_mixed = rng.random() < 0.06
+        is_mixed = rng.random() < 0.03
         times = rng.choices(("none", "head", "any", "tail"), (28, 24, 40, 8))[0]
         if _brings_time(own) and times in ("none", "tail"):
             times = rng.choice(("head", "any"))
@@ -335,8 +350,11 @@ class SensorExtractGenerator:
             report.parts.append(" " if lang == "en" else "")
         if report.prints_units == 0.0 and rng.random() < 0.4:
             self._unit_head(rng, report)
+        if _shares_time_behind(own):
+            # Whether a time that holds or the one behind is meant for the first would be a guess.
+            times = "none"
         if rng.random() < 0.1:
-            kind = "event" if times != "head" and rng.random() < 0.4 else "aside"
+            kind = "event" if rng.random() < 0.5 else "aside"
             self._aside(rng, report, kind)
             report.parts.append(rng.choice(_SENTENCE_ENDS[lang]))
         if times == "head" and not any(g.endswith(" h") for g in own["gives"]):
@@ -350,8 +368,12 @@ class SensorExtractGenerator:
                 break
             if report.is_stale and not _brings_time(clause):
                 continue
+            if report.ambient is not None and _shares_time_behind(clause):
+                continue
             is_last = i == len(plan) - 1
+            num_before = len(report.readings)
             self._clause(rng, report, clause)
+            report.is_own_said |= clause is own and len(report.readings) > num_before
             glue = joiner
             if rng.random() < 0.2:
                 glue = rng.choice(around["joiner"])
@@ -360,7 +382,7 @@ class SensorExtractGenerator:
                 is_short = len(report.readings) == 1 and plan[i + 1].get("needs")
                 if not is_short and "." not in glue and "。" not in glue and "\n" not in glue:
                     glue = rng.choice(_SENTENCE_ENDS[lang])
-            if rng.random() < 0.16:
+            if rng.random() < 0.08:
                 report.parts.append(glue)
                 kind = "aside"
                 if report.ambient is None and not report.is_stale and rng.random() < 0.3:
@@ -387,7 +409,11 @@ class SensorExtractGenerator:
             plan.insert(0, self._other(rng, lang, times, is_first=True))
             count += len(plan[0]["gives"])
         while count < wanted:
-            clause = own if rng.random() < 0.15 else self._other(rng, lang, times, is_first=False)
+            clause = (
+                own
+                if own.get("plain") and rng.random() < 0.3
+                else self._other(rng, lang, times, is_first=False)
+            )
             count += len(clause["gives"])
             is_before = rng.random() < 0.4 and not own.get("needs") and not clause.get("needs")
             plan.insert(0 if is_before else len(plan), clause)
@@ -420,7 +446,7 @@ class SensorExtractGenerator:
         report.common.is_unit_known = True
         unit = report.common.unit.name
         template = rng.choice(self.around[report.lang]["units"])
-        bound = {"u": rng.choice(self.heads.get(unit, [unit]))}
+        bound = {"u": rng.choice(self.heads.get(unit, [unit.lstrip("?")]))}
         self._say(rng, report, template, bound)
         report.parts.append(" " if report.lang == "en" else "")
 
@@ -461,7 +487,7 @@ class SensorExtractGenerator:
         bound = {slot: mark for slot, mark in marks.items() if slot not in rules}
         text = self.grammars[clause["lang"]].expand(template, rng, bound=bound)
         if clause["lang"] == "en":
-            if rng.random() < 0.06:
+            if rng.random() < 0.02:
                 text = noise.typo(text, rng)
             if rng.random() < 0.4:
                 text = text[:1].upper() + text[1:]
@@ -515,6 +541,9 @@ class SensorExtractGenerator:
                 sensors[slot] = report.last
                 continue
             like = next(iter(sensors.values()), None) if clause.get("alike") else None
+            if clause.get("sides"):
+                sensors[slot] = self._side(rng, report, first=next(iter(sensors.values()), None))
+                continue
             if clause.get("one_name"):
                 if report.common is not None:
                     return None
@@ -544,12 +573,32 @@ class SensorExtractGenerator:
             )
         return sensors
 
+    def _side(self, rng: Random, report: Report, *, first: Sensor | None) -> Sensor:
+        """One of two sides of a machine: "chiller supply", and then "return" alone."""
+        sensor = self.new_sensor(rng, report, like=first, avoids=("ph",))
+        sensor.names_unit = False
+        if first is None:
+            sides = rng.choice(_SIDES[report.lang])
+            machine = rng.choice(report.names[report.lang])
+            space = " " if report.lang == "en" else ""
+            sensor.name = sensor.shown = f"{machine}{space}{sides[0]}"
+        else:
+            side = next(b for a, b in _SIDES[report.lang] if first.name.endswith(a))
+            sensor.name = sensor.shown = side
+        return sensor
+
     # ------------------------------------------------------------ lists and chats
 
     def _list(self, rng: Random, report: Report, lines: Sequence[str], wanted: int) -> None:
         line = rng.choice(lines)
         around = self.around[report.lang]
-        if rng.random() < 0.5 and "{h}" not in line and "{t}" not in line:
+        is_apart = rng.random() < 0.3
+        if is_apart:
+            is_timed = "{h}" in line or "{t}" in line
+            title = rng.choice(around["title"] if is_timed else around["title"] + around["titled"])
+            self._say(rng, report, title, {"mach": self._machine(rng, report)})
+            report.parts.append("\n")
+        elif rng.random() < 0.5 and "{h}" not in line and "{t}" not in line:
             self._say(rng, report, rng.choice(around["head"]))
             report.parts.append("\n")
         elif rng.random() < 0.5:
@@ -567,7 +616,7 @@ class SensorExtractGenerator:
             text = line.replace("{i}", str(i + 1))
             if "-" in gives[0]:
                 text = text.replace("{v}", "{miss}").replace("{x}", "{miss}")
-            clause = {"text": [text], "gives": gives, "lang": report.lang}
+            clause = {"text": [text], "gives": gives, "lang": report.lang, "apart": is_apart}
             self._clause(rng, report, clause)
             report.parts.append(end)
             if rng.random() < 0.06:
@@ -912,7 +961,9 @@ class SensorExtractGenerator:
                 text = re.sub(r"[0-9.:]+", lambda found: noise.full_width(found[0]), text)
         if report.lang == "ja" and rng.random() < 0.2 * rate:
             text = noise.half_width_kana(text)
-        if draw.is_noisy and report.layout != "table":
+        is_timed = any(reading.time is not None for reading in readings)
+        if draw.is_noisy and report.layout != "table" and not is_timed:
+            # Sentences say for what a time holds: their marks stay where there is one.
             if rng.random() < 0.5:
                 text = text.replace(", ", rng.choice((" ", " , ")))
             if rng.random() < 0.5:
@@ -983,6 +1034,8 @@ class _ClauseWriter:
                 if is_first and re.fullmatch(r"\d{4} ?h.*", shown) and before[-1:] in ("", "\n"):
                     return shown[:4]  # at the head of a line it needs no "h"
                 return shown
+            case "e":
+                return self._generator.next_time(self._rng, self._report)[0]
             case "v" | "x" | "q":
                 sensor = self._sensor_of(slot)
                 is_bare = kind == "x" or not self._prints_unit(sensor)
@@ -1007,7 +1060,7 @@ class _ClauseWriter:
                 sensor = next(iter(self._sensors.values()))
                 self._printed.add(id(sensor))
                 self._is_headed = True
-                forms = self._generator.heads.get(sensor.unit.name, [sensor.unit.name])
+                forms = self._generator.heads.get(sensor.unit.name, [sensor.unit.name.lstrip("?")])
                 return str(self._rng.choice(forms))
             case "mach":
                 words = self._report.names[self._report.lang]
@@ -1021,7 +1074,8 @@ class _ClauseWriter:
     def finish(self, end: int) -> None:
         """Take the readings down, when all of the clause is written."""
         report = self._report
-        head = next((self._times[e[2]] for e in self._gives if e[2].startswith("h")), None)
+        heads = [self._times[e[2]] for e in self._gives if e[2].startswith("h")]
+        head = heads[-1] if heads else None
         if head is not None:
             report.ambient, report.is_stale = head, False
         previous = report.readings[-1].time if report.readings else None
@@ -1050,7 +1104,7 @@ class _ClauseWriter:
                 value = sensor.last = self._values[value_slot]
             says_unit = sensor.names_unit or self._is_headed or report.common is not None
             if says_unit or (value_slot != "-" and sensor.is_unit_known):
-                unit = sensor.unit.name
+                unit = sensor.unit.answer
             name = self._names.get(sensor_slot, self._names.get("s", ""))
             report.readings.append(Reading(name, value, unit, time, at))
             previous = time
@@ -1283,7 +1337,7 @@ class _Table:
         return sensor.shown
 
     def _unit_text(self, sensor: Sensor) -> str:
-        forms = self._generator.heads.get(sensor.unit.name, [sensor.unit.name])
+        forms = self._generator.heads.get(sensor.unit.name, [sensor.unit.name.lstrip("?")])
         return str(self._rng.choice(forms))
 
     def _head(self, sensor: Sensor) -> str:
@@ -1298,14 +1352,14 @@ class _Table:
         rng = self._rng
         if rng.random() < self._miss_rate:
             has_unit = self._unit_place == "head" or unit_column
-            unit = sensor.unit.name if has_unit else None
+            unit = sensor.unit.answer if has_unit else None
             return self._missing, Reading(sensor.name, None, unit, time)
         has_comma = self._kind == "semicolon" and rng.random() < 0.1
         text = self._generator.draw_number(rng, sensor, allows_comma=False)
         number = _meaning(text)
         if has_comma:
             text = text.replace(".", ",")
-        unit = sensor.unit.name if self._unit_place != "none" or unit_column else None
+        unit = sensor.unit.answer if self._unit_place != "none" or unit_column else None
         if self._unit_place == "cell" and not unit_column:
             text += sensor.form
         return text, Reading(sensor.name, number, unit, time)
@@ -1358,6 +1412,12 @@ def _runs_on(before: str, after: str) -> bool:
     )
 
 
+def _shares_time_behind(clause: Mapping[str, Any]) -> bool:
+    """One time behind several readings."""
+    times = [entry.split()[2] for entry in clause["gives"]]
+    return any(time.startswith("t") and times.count(time) > 1 for time in times)
+
+
 def _is_timed_behind(clause: Mapping[str, Any]) -> bool:
     return any(entry.split()[2].startswith("t") for entry in clause["gives"])
 
@@ -1392,6 +1452,12 @@ def _tag(rng: Random, stem: str, *, is_any: bool) -> str:
     return tag + suffix
 
 
+_SIDES = {
+    "en": (("supply", "return"), ("inlet", "outlet"), ("top", "bottom"), ("left", "right"),
+           ("suction", "discharge"), ("upper", "lower"), ("front", "rear")),
+    "ja": (("入口", "出口"), ("上部", "下部"), ("左側", "右側"), ("吸込", "吐出"),
+           ("前側", "後側")),
+}  # fmt: skip
 _SENTENCE_ENDS = {"en": (". ", ". ", "\n", ".\n", "; "), "ja": ("。", "。", "\n", "。\n")}
 _EN_STYLES = (
     ("hm",) * 10 + ("ampm",) * 4 + ("short",) * 4 + ("h", "military", "zero", "oclock", "hms")
