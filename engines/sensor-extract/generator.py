@@ -1047,7 +1047,8 @@ class _ClauseWriter:
                     self._printed.add(id(sensor))
                 return text
             case "w" | "d":
-                sensor = next(iter(self._sensors.values()))
+                sensors = list(self._sensors.values())
+                sensor = sensors[1] if slot == "w2" and len(sensors) > 1 else sensors[0]
                 has_unit = self._prints_unit(sensor)
                 if kind == "d":
                     text = self._generator.draw_delta(self._rng, sensor)
@@ -1406,7 +1407,7 @@ def _is_joint(before: str, template: str) -> bool:
 
 def _runs_on(before: str, after: str) -> bool:
     """A name in Chinese characters or katakana would run together with its neighbour."""
-    last, first = before[-1:], after[:1]
+    last, first = before[-1:].replace("・", ""), after[:1]
     return ("\u30a1" <= last <= "\u30ff" and "\u30a1" <= first <= "\u30ff") or (
         "\u4e00" <= last <= "\u9fff" and "\u4e00" <= first <= "\u9fff"
     )
