@@ -37,7 +37,7 @@ from .prose import Prose
 from .scribe import Scribe
 from .tables import Table
 
-VERSION = "2.0.0"
+VERSION = "2.0.2"
 FOLDER = Path(__file__).parents[1]
 
 
@@ -83,7 +83,7 @@ class SensorExtractGenerator:
     def families(self) -> Mapping[str, float]:
         """Family id to weight. About one in eight is to be declined."""
         prose = {
-            c["id"]: c.get("weight", 1.0) ** 0.5 * (5.0 if c.get("plain") else 1.0)
+            c["id"]: c.get("weight", 1.0) ** 0.5 * (9.0 if c.get("plain") else 1.0)
             for c in self._clauses.values()
         }
         shares: list[tuple[dict[str, float], float]] = [

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 MAX_READINGS = 8
 MAX_CHARS = 420
 NUM_READINGS = {
-    "prose": (40, 30, 18, 8, 3, 1),
+    "prose": (50, 28, 14, 5, 2, 1),
     "chat": (36, 32, 18, 8, 4, 2),
     "list": (0, 22, 26, 20, 12, 10, 6, 4),
     "table": (1,),

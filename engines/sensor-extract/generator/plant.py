@@ -13,6 +13,7 @@ from .meaning import Report, Sensor, Unit, number_of
 from .names import Names
 
 _SAYS_UNIT = re.compile(r"\b(?:pH|rpm|amps|volts)$", re.IGNORECASE)
+_UNITS_SAID = {"ph": "pH", "rpm": "rpm", "amps": "A", "volts": "V"}
 
 
 class Plant:
@@ -58,8 +59,13 @@ class Plant:
                 continue
             break
         entry = self._quantities[quantity]
+        twins: list[Sensor] = []
+        folded = ""
         for _ in range(40):
             name, shown = self.names.draw(rng, report, entry, is_apart=is_apart)
+            said = _unit_said(name)
+            if said is not None and like is not None and like.unit.name != said:
+                continue
             folded = name.casefold()
             twins = [s for s in report.sensors if s.name.casefold() == folded]
             if not twins or (is_apart and twins[0].quantity == quantity):
@@ -70,7 +76,8 @@ class Plant:
             unit, form = like.unit, like.form
             typical = like.typical * rng.uniform(0.9, 1.1)
         else:
-            drawn = rng.choices(entry["units"], [u[4] for u in entry["units"]])[0]
+            units = [u for u in entry["units"] if said in (None, u[0])] or entry["units"]
+            drawn = rng.choices(units, [u[4] for u in units])[0]
             unit = Unit(drawn[0], drawn[1], drawn[2], drawn[3])
             same = [s for s in report.sensors if s.unit.name == unit.name]
             form = same[0].form if same else self._form(rng, report.lang, unit.name)
@@ -161,6 +168,12 @@ class Plant:
         if rng.random() < 0.05:
             style = time_style(rng, report.lang)
         return clock_of(rng, report.minute, style)
+
+
+def _unit_said(name: str) -> str | None:
+    """The unit that a name says: "motor amps" are never mA."""
+    found = _SAYS_UNIT.search(name)
+    return None if found is None else _UNITS_SAID[found[0].lower()]
 
 
 def _weighted(forms: Sequence[str]) -> tuple[list[str], list[float]]:

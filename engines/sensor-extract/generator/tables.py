@@ -215,7 +215,7 @@ class Table:
     def _cell(self, sensor: Sensor, time: str | None, *, unit_column: bool = False) -> Any:
         rng = self._rng
         if rng.random() < self._miss_rate:
-            has_unit = self._unit_place == "head" or unit_column
+            has_unit = self._unit_place == "head" or unit_column or sensor.names_unit
             unit = sensor.unit.answer if has_unit else None
             return self._missing, Reading(sensor.name, None, unit, time)
         has_comma = self._kind == "semicolon" and rng.random() < 0.1
@@ -223,7 +223,8 @@ class Table:
         number = number_of(text)
         if has_comma:
             text = text.replace(".", ",")
-        unit = sensor.unit.answer if self._unit_place != "none" or unit_column else None
+        says_unit = self._unit_place != "none" or unit_column or sensor.names_unit
+        unit = sensor.unit.answer if says_unit else None
         if self._unit_place == "cell" and not unit_column:
             text += sensor.form
         return text, Reading(sensor.name, number, unit, time)
