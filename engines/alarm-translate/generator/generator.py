@@ -14,6 +14,7 @@ from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
 from skilld.training.terminals import terminals
 
+from .damage import KINDS as DAMAGES
 from .filling import Filling
 from .frame import Frame
 from .identifiers import HELD_CODES, HELD_NUMBERS, HELD_TAGS
@@ -24,7 +25,7 @@ from .style import Style
 from .terms import LANGUAGES, read_toml
 from .things import Things
 
-VERSION = "1.5.0"
+VERSION = "1.6.0"
 _KANA_OR_HAN = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 _ARTICLE = re.compile(r"\b(no|low|enough|insufficient|little) the ", re.IGNORECASE)
 
@@ -137,8 +138,8 @@ class AlarmTranslateGenerator:
     def _negative(self, rng: Random, family: str, draw: Draw) -> Example:
         entry = self._negatives[family]
         while True:
-            if entry.get("damaged"):
-                text = self._damaged(rng)
+            if "damaged" in entry:
+                text = self._damaged(rng, entry["damaged"])
             else:
                 text = self._foreign.expand(rng.choice(entry["text"]), rng).strip()
                 if entry["reason"] != "unreadable":
@@ -150,15 +151,17 @@ class AlarmTranslateGenerator:
             if text and (draw.held_values or not self._held_pattern.search(text)):
                 return Example(family, {"text": text}, {"abstain": entry["reason"]})
 
-    def _damaged(self, rng: Random) -> str:
-        """An alarm line of which most letters are gone."""
+    def _damaged(self, rng: Random, kind: str) -> str:
+        """An alarm line that nobody can read any more."""
         name = rng.choice([n for n in self._families if n not in self._held_families])
         example = None
         while example is None:
             example = self._positive(rng, name, Draw())
-        text = list(str(example.input["text"]))
-        junk = rng.choice(("?", "#", "□", "\ufffd", "*", "~^|\\%&", "xqzjvw", "�?¿"))
-        for i in range(len(text)):
-            if rng.random() < 0.68:
-                text[i] = rng.choice(junk)
-        return "".join(text)
+        text = DAMAGES[kind](str(example.input["text"]), rng)
+        # What is left may not read as a number or a tag, which is readable and no alarm.
+        return (
+            text
+            if sum(not char.isalnum() or not char.isascii() for char in text) > 1
+            or (sum(char.isalpha() for char in text) > 4)
+            else ""
+        )
