@@ -184,3 +184,37 @@ def test_no_reading_has_a_number_that_is_not_in_its_report(examples: list[Exampl
             if reading["value"] is not None:
                 shown = str(abs(reading["value"])).removesuffix(".0").replace(".", "")
                 assert shown in digits
+
+
+def test_there_are_sixty_kinds_of_text_to_decline(generator: Generator) -> None:
+    declined = [family for family in generator.families if family.startswith("neg-")]
+    assert len(declined) >= 60
+
+
+def test_most_reports_are_short(generator: Generator) -> None:
+    rng = Random(6)
+    families, weights = zip(*generator.families.items(), strict=True)
+    drawn = [
+        generator.sample(rng, family=family, draw=Draw())
+        for family in rng.choices(families, weights, k=600)
+    ]
+    lengths = [len(e.answer["readings"]) for e in drawn if not e.is_abstain]
+    assert sum(length <= 3 for length in lengths) > 0.6 * len(lengths)
+    assert max(lengths) == 8
+
+
+def test_a_name_that_says_a_unit_has_it(generator: Generator) -> None:
+    rng = Random(9)
+    said = {"amps": "A", "volts": "V", "rpm": "rpm"}
+    drawn = [
+        generator.sample(rng, family=family, draw=Draw())
+        for family in ("en-reads", "en-bare", "rows-pipe", "list-colon")
+        for _ in range(250)
+    ]
+    readings = [
+        (reading, said[word])
+        for reading in _readings(drawn)
+        if (word := reading["sensor"].lower().split(" ")[-1]) in said
+    ]
+    assert len(readings) > 5
+    assert all(reading["unit"] == unit for reading, unit in readings)
