@@ -11,7 +11,8 @@ from jsonschema import Draft202012Validator
 
 from skilld.core.errors import InvalidRequestError
 from skilld.skills.span_marks import MARKS, SpanError
-from skilld.skills.spans import MarkedInput, SpanRules, marked_schema
+from skilld.skills.span_schemas import marked_schema
+from skilld.skills.spans import MarkedInput, SpanRules
 from skilld.skills.tool_calls import MissingArgumentError
 from skilld.skills.tool_schemas import MAX_TOOLS
 

@@ -16,7 +16,8 @@ from skilld.skills.answerable import answerable
 from skilld.skills.prompt import Prompt, PromptError
 from skilld.skills.schema_profile import check_input_schema, check_output_schema, public_schema
 from skilld.skills.span_checks import SpanRulesError, check_spans
-from skilld.skills.spans import MarkedInput, SpanRules, marked_schema
+from skilld.skills.span_schemas import marked_schema
+from skilld.skills.spans import MarkedInput, SpanRules
 
 NOTHING_TO_POINT_AT = "nothing_to_point_at"
 

@@ -56,16 +56,11 @@ from skilld.skills.span_marks import (
     mark_at,
     mark_range,
 )
-from skilld.skills.tool_calls import TOOL_KINDS, ToolSet, call_schema, is_call
+from skilld.skills.span_schemas import is_span, nullable_span, span_ranges
+from skilld.skills.tool_calls import TOOL_KINDS, ToolSet, is_call
 from skilld.skills.units import Unit, converted, unit_behind
 
-_NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
-    r'[^\d"\\\x00-\x1f\x7f\u00b2\u00b3\u00b9\u2070-\u209f\u2460-\u24ff\ue000-\uf8ff]'
-)
-
 _MAX_GROWTH: Final = 4
-_PHRASE_LENGTHS: Final = {False: "", True: "{1,2}", "all": "{1,8}"}
-
 Json = Any  # a parsed JSON value
 
 
@@ -310,7 +305,7 @@ class MarkedInput:
         }
 
     def _allowed(self, schema: Mapping[str, Json]) -> list[Piece]:
-        ranges = re.compile(f"[{_ranges(self.rules, schema)}]")
+        ranges = re.compile(f"[{span_ranges(self.rules, schema)}]")
         return [piece for piece in self.pieces if ranges.match(piece.mark)]
 
     def _write_text(self, text: str, schema: Mapping[str, Json]) -> str:
@@ -378,82 +373,6 @@ class MarkedInput:
         return unit_behind(self.texts[piece.field][piece.end : piece.end + 16])
 
 
-def marked_schema(
-    schema: Mapping[str, Json], rules: SpanRules | None, *, marked: MarkedInput | None = None
-) -> dict[str, Json]:
-    """The output schema as the model must obey it: span fields are strings of marks.
-
-    Null in the place of a span is the empty string: one decision of the model less.
-
-    Fields with `x-span-text` are strings of marks and of anything else that is no digit, quote,
-    backslash or control character.
-
-    Args:
-        schema: of the skill.
-        rules: of the skill.
-        marked: an input with tools, to narrow calls to these tools.
-
-    Raises:
-        SpanError: `x-span` or `x-span-text` without `[spans]`, or of an unknown kind.
-    """
-
-    def strip(node: Json) -> Json:
-        if isinstance(node, list):
-            return [strip(item) for item in node]
-        if not isinstance(node, dict):
-            return node
-        if is_call(node):
-            if rules is None or rules.tools is None:
-                raise SpanError("`x-tool-arguments` needs the key `tools` in [spans]")
-            if marked is not None:
-                return marked.call_schema()
-            ranges = "".join(mark_range(k) for k in range(len(rules.kind)))
-            return call_schema(ranges, first_kind=len(rules.kind))
-        if option := nullable_span(node):
-            inner = strip(option)
-            pattern = inner["pattern"].removeprefix("^").removesuffix("$")
-            return {"type": "string", "pattern": f"^(?:{pattern})?$"}
-        if not _is_span(node):
-            return {key: strip(value) for key, value in node.items()}
-        if rules is None:
-            raise SpanError("`x-span` needs a [spans] table in the skill")
-        try:
-            ranges = _ranges(rules, node)
-        except KeyError as error:
-            raise SpanError(f"`x-span` names the unknown kind {error}") from error
-        if "x-span-text" in node:
-            least, most = node.get("minLength", 0), node.get("maxLength", "")
-            return {"type": "string", "pattern": f"^(?:{_NO_DIGIT}|[{ranges}]){{{least},{most}}}$"}
-        return {
-            "type": "string",
-            "pattern": f"^[{ranges}]{_PHRASE_LENGTHS[node.get('x-phrase', False)]}$",
-        }
-
-    result: dict[str, Json] = strip(dict(schema))
-    return result
-
-
-def nullable_span(schema: Mapping[str, Json]) -> Mapping[str, Json] | None:
-    """The span of a schema that allows a span or null, and nothing else; else None."""
-    match schema.get("anyOf"):
-        case [first, {"type": "null"}] if "x-span" in first:
-            return dict(first)
-    return None
-
-
-def _is_span(schema: Mapping[str, Json]) -> bool:
-    return "x-span" in schema or "x-span-text" in schema
-
-
-def _names(schema: Mapping[str, Json]) -> list[str]:
-    names = schema["x-span"] if "x-span" in schema else schema["x-span-text"]
-    return [names] if isinstance(names, str) else list(names)
-
-
-def _ranges(rules: SpanRules, schema: Mapping[str, Json]) -> str:
-    return "".join(rules.alphabet(name) for name in _names(schema))
-
-
 def _replaced(text: str, printed: str, mark: str) -> str:
     """A mark in every place of a piece; not where it is part of a longer word or number."""
     at = text.find(printed)
@@ -476,14 +395,14 @@ def _ends_before(rest: str, edge: str) -> bool:
 
 def _walk(value: Json, schema: Mapping[str, Json], convert: Any) -> Json:
     """Rebuild a value, with what lies under a span schema converted."""
-    if _is_span(schema) or is_call(schema):
+    if is_span(schema) or is_call(schema):
         return convert(value, schema)
     if option := nullable_span(schema):
         return convert(value, {**option, "x-null": True})
     if "anyOf" in schema:
         if value is None:
             return None
-        span = next((option for option in schema["anyOf"] if _is_span(option)), None)
+        span = next((option for option in schema["anyOf"] if is_span(option)), None)
         return value if span is None else convert(value, span)
     if isinstance(value, Mapping):
         properties = schema.get("properties", {})
