@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from skilld.skills.spans import SpanRules
+from skilld.skills.pointing import SpanRules
 
 FOLDER = Path(__file__).parent
 _JAPANESE = re.compile(r"[\u3040-\u30ff]")

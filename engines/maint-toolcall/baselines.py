@@ -1,7 +1,7 @@
 """What one would do without a model: pick tools by shared words, fill arguments by patterns.
 
 Tools are ranked by the runtime itself, which knows the thesaurus of the skill
-(`skilld.skills.tool_ranking`); arguments are filled by type, name and shape of the value.
+(`skilld.skills.pointing.tool_ranking`); arguments are filled by type, name and shape of the value.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skilld.skills.spans import SpanRules
+from skilld.skills.pointing import SpanRules
 
 Json = Any  # a parsed JSON value
 

@@ -19,10 +19,10 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from skilld.skills.span_marks import SpanError
-from skilld.skills.spans import SpanRules
-from skilld.skills.tool_schemas import argument_unit
-from skilld.skills.units import Unit, converted, unit_behind
+from skilld.skills.pointing import SpanRules
+from skilld.skills.pointing.marks import SpanError
+from skilld.skills.pointing.tool_schemas import argument_unit
+from skilld.skills.pointing.units import Unit, converted, unit_behind
 from skilld.training import noise
 from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar
@@ -331,6 +331,8 @@ class MaintToolcallGenerator:
             made.append(
                 known or self._make(rng, action, draw, style=style, speaks_ja=speaks_ja, lang=lang)
             )
+        if len({tool.name for tool in made}) < len(_distinct(made)):
+            return None
         orders = self._orders(rng, layout, lang, draw, made, said)
         if orders is None:
             return None

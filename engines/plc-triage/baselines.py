@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skilld.skills.span_moments import moment_value
+from skilld.skills.pointing.moments import moment_value
 
 HANDS_ON = frozenset(
     {

@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from skilld.skills.span_values import clock_value, number_value
+from skilld.skills.pointing.values import clock_value, number_value
 
 UNITS: tuple[tuple[str, str], ...] = (
     (r"°F|deg F|degrees F|℉|F\b", "degF"),

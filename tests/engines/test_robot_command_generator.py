@@ -10,8 +10,8 @@ from random import Random
 import jsonschema
 import pytest
 
+from skilld.skills.pointing import SpanError
 from skilld.skills.skill import read_skill
-from skilld.skills.spans import SpanError
 from skilld.training.example import Draw, Example, Generator, load_generator
 
 ENGINE = Path(__file__).parents[2] / "engines" / "robot-command"

@@ -13,8 +13,8 @@ from typing import Any
 import jsonschema
 import pytest
 
-from skilld.skills.span_schemas import marked_schema
-from skilld.skills.spans import SpanRules
+from skilld.skills.pointing import SpanRules
+from skilld.skills.pointing.schemas import marked_schema
 from skilld.training.example import Draw, Example, Generator, canonical_json, load_generator
 
 ENGINE = Path(__file__).parents[2] / "engines" / "sensor-extract"

@@ -21,7 +21,7 @@ from skilld.core.manifest import (
 )
 from skilld.skills import Catalog, RegisteredSkill
 from skilld.skills.constraint import ConstraintCompiler
-from skilld.skills.span_marks import MARKS_PER_KIND, MAX_KINDS, mark_at
+from skilld.skills.pointing.marks import MARKS_PER_KIND, MAX_KINDS, mark_at
 from skilld.skills.tokenizer import Tokenizer
 
 EOS_ID = 1

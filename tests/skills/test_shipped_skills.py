@@ -22,7 +22,7 @@ from skilld.core.request import FinishReason
 from skilld.engine.base import StepOutput
 from skilld.skills import RegisteredSkill, Skill, read_skill
 from skilld.skills.answer import UNRESOLVED, Answer, read_answer
-from skilld.skills.span_marks import MARKS
+from skilld.skills.pointing.marks import MARKS
 
 Register = Callable[..., RegisteredSkill]
 

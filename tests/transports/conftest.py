@@ -42,7 +42,7 @@ from skilld.core.manifest import (
 )
 from skilld.engine import Engine
 from skilld.engine.fake import FakeEngine, answering
-from skilld.skills.span_marks import MARKS_PER_KIND, mark_at
+from skilld.skills.pointing.marks import MARKS_PER_KIND, mark_at
 from skilld.transports.grpc_server import GrpcServer
 from skilld.v1 import skill_service_pb2 as v1
 from skilld.v1 import skill_service_pb2_grpc as v1_grpc

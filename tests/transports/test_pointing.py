@@ -9,7 +9,7 @@ import grpc
 import pytest
 from tests.transports.conftest import Daemon, OpenDaemon, WriteEngine, reason_of
 
-from skilld.skills.span_marks import MARKS
+from skilld.skills.pointing.marks import MARKS
 from skilld.v1 import skill_service_pb2 as v1
 
 POINT = r"""

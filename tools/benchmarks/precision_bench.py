@@ -35,7 +35,7 @@ from benchmarks.variants import (
 )
 from skilld.builder.recipe import read_recipe
 from skilld.core.manifest import Precision, read_manifest
-from skilld.skills.spans import SpanError
+from skilld.skills.pointing import SpanError
 from skilld.training.batches import as_text
 from skilld.training.evaluation import Score
 from skilld.training.preparation import Prepared, prepare

@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Mapping
 from random import Random
 
-from skilld.skills.span_marks import SpanError
-from skilld.skills.spans import SpanRules
+from skilld.skills.pointing import SpanRules
+from skilld.skills.pointing.marks import SpanError
 from skilld.training import noise
 from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar

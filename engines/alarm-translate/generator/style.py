@@ -8,7 +8,7 @@ from collections.abc import Callable
 from itertools import pairwise
 from random import Random
 
-from skilld.skills.spans import SpanRules
+from skilld.skills.pointing import SpanRules
 from skilld.training import noise
 from skilld.training.example import Draw
 

@@ -14,7 +14,7 @@ import unicodedata
 from collections.abc import Mapping
 from random import Random
 
-from skilld.skills.spans import SpanError, SpanRules
+from skilld.skills.pointing import SpanError, SpanRules
 from skilld.training.example import Draw, Example
 
 from .draft import Draft

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from skilld.skills.span_values import number_value
+from skilld.skills.pointing.values import number_value
 
 from .draft import Draft
 from .naming import Namer

@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from skilld.skills.spans import SpanError, SpanRules
+from skilld.skills.pointing import SpanError, SpanRules
 from skilld.training import noise
 from skilld.training.example import Draw, Example
 from skilld.training.grammar import Grammar

@@ -11,10 +11,10 @@ from skilld.core.errors import EngineError
 from skilld.core.request import FinishReason
 from skilld.skills.catalog import RegisteredSkill
 from skilld.skills.decoding import before_stop
+from skilld.skills.pointing import MarkedInput
+from skilld.skills.pointing.marks import SpanError
+from skilld.skills.pointing.tool_calls import MissingArgumentError
 from skilld.skills.skill import NOTHING_TO_POINT_AT
-from skilld.skills.span_marks import SpanError
-from skilld.skills.spans import MarkedInput
-from skilld.skills.tool_calls import MissingArgumentError
 
 LOW_CONFIDENCE = "low_confidence"
 UNRESOLVED = "unresolved"

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from skilld.skills.span_schemas import nullable_span
-from skilld.skills.tool_calls import is_call
+from skilld.skills.pointing.schemas import nullable_span
+from skilld.skills.pointing.tool_calls import is_call
 
 Json = Any  # a parsed JSON value
 

@@ -16,12 +16,12 @@ from skilld.core.manifest import EngineManifest
 from skilld.skills.constraint import Constraint, ConstraintCompiler, ConstraintState
 from skilld.skills.decoding import Decoding
 from skilld.skills.drafting import MAX_DRAFT, AnswerMemory, Drafter
-from skilld.skills.mark_tokens import MarkTokens
+from skilld.skills.pointing import MarkedInput
+from skilld.skills.pointing.mark_tokens import MarkTokens
+from skilld.skills.pointing.marks import MARKS, SpanError, kind_of
 from skilld.skills.prompt import Prompt, Segment, as_text
 from skilld.skills.schema_profile import check_input_schema, check_output_schema
 from skilld.skills.skill import Skill, read_skill
-from skilld.skills.span_marks import MARKS, SpanError, kind_of
-from skilld.skills.spans import MarkedInput
 from skilld.skills.tokenizer import Tokenizer
 
 SKILLS_DIR = "skills"

@@ -13,11 +13,11 @@ from skilld.core.errors import ArtefactError, InvalidRequestError
 from skilld.core.request import RequestClass, SamplingParams
 from skilld.core.toml_record import read_toml
 from skilld.skills.answerable import answerable
+from skilld.skills.pointing import MarkedInput, SpanRules
+from skilld.skills.pointing.checks import SpanRulesError, check_spans
+from skilld.skills.pointing.schemas import marked_schema
 from skilld.skills.prompt import Prompt, PromptError
 from skilld.skills.schema_profile import check_input_schema, check_output_schema, public_schema
-from skilld.skills.span_checks import SpanRulesError, check_spans
-from skilld.skills.span_schemas import marked_schema
-from skilld.skills.spans import MarkedInput, SpanRules
 
 NOTHING_TO_POINT_AT = "nothing_to_point_at"
 

@@ -11,9 +11,9 @@ import tokenizers
 from numpy.typing import NDArray
 
 from skilld.core.errors import InvalidRequestError
+from skilld.skills.pointing import SpanError
 from skilld.skills.prompt import Prompt
 from skilld.skills.skill import Skill
-from skilld.skills.spans import SpanError
 from skilld.training.example import Example, canonical_json
 from skilld.training.tokenizer import EOS, token_id_of
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import tokenizers
 from rich.console import Console
 
-from skilld.skills.spans import SpanError
+from skilld.skills.pointing import SpanError
 from skilld.training.answer_pieces import answer_pieces
 from skilld.training.batches import Batch, Text, as_text, tokenise
 from skilld.training.example import Example

@@ -22,8 +22,8 @@ from skilld.engine.base import StepOutput
 from skilld.skills import Decoding, PreparedCall, RegisteredSkill
 from skilld.skills.answer import UNRESOLVED, Answer, read_answer
 from skilld.skills.constraint import ConstraintCompiler, ConstraintState
+from skilld.skills.pointing.marks import MARKS
 from skilld.skills.skill import NOTHING_TO_POINT_AT
-from skilld.skills.span_marks import MARKS
 
 Register = Callable[..., RegisteredSkill]
 Model = Callable[[list[int]], NDArray[np.float32]]

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from skilld.skills.span_marks import SpanError, mark_range
-from skilld.skills.tool_calls import call_schema, is_call
+from skilld.skills.pointing.marks import SpanError, mark_range
+from skilld.skills.pointing.tool_calls import call_schema, is_call
 
 if TYPE_CHECKING:
-    from skilld.skills.spans import MarkedInput, SpanRules
+    from skilld.skills.pointing.marked_input import MarkedInput
+    from skilld.skills.pointing.rules import SpanRules
 
 _NO_DIGIT: Final = (  # nor quote, backslash, control or private-use character
     r'[^\d"\\\x00-\x1f\x7f\u00b2\u00b3\u00b9\u2070-\u209f\u2460-\u24ff\ue000-\uf8ff]'

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from skilld.skills.spans import SpanError
+from skilld.skills.pointing.marks import SpanError
 from skilld.skills.tokenizer import Tokenizer
 
 _FIRST_BYTE = 0xEE

@@ -6,8 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from skilld.skills.spans import SpanKind, SpanRules
-from skilld.skills.tool_calls import is_call
+from skilld.skills.pointing.kinds import SpanKind
+from skilld.skills.pointing.rules import SpanRules
+from skilld.skills.pointing.tool_calls import is_call
 
 MAX_TEXT_CHARS: Final = 4096
 """Longest text that patterns may be run on: they are run on whatever a caller sends."""

@@ -10,10 +10,10 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from skilld.core.errors import InvalidRequestError
-from skilld.skills.span_marks import MARKS, MARKS_PER_KIND, SpanError, kind_of, mark_at
-from skilld.skills.span_schemas import marked_schema
-from skilld.skills.span_values import clock_value, number_value
-from skilld.skills.spans import MarkedInput, SpanRules
+from skilld.skills.pointing import MarkedInput, SpanRules
+from skilld.skills.pointing.marks import MARKS, MARKS_PER_KIND, SpanError, kind_of, mark_at
+from skilld.skills.pointing.schemas import marked_schema
+from skilld.skills.pointing.values import clock_value, number_value
 
 RULES = SpanRules.model_validate(
     {

@@ -10,11 +10,11 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from skilld.core.errors import InvalidRequestError
-from skilld.skills.span_marks import MARKS, SpanError
-from skilld.skills.span_schemas import marked_schema
-from skilld.skills.spans import MarkedInput, SpanRules
-from skilld.skills.tool_calls import MissingArgumentError
-from skilld.skills.tool_schemas import MAX_TOOLS
+from skilld.skills.pointing import MarkedInput, SpanRules
+from skilld.skills.pointing.marks import MARKS, SpanError
+from skilld.skills.pointing.schemas import marked_schema
+from skilld.skills.pointing.tool_calls import MissingArgumentError
+from skilld.skills.pointing.tool_schemas import MAX_TOOLS
 
 RULES = SpanRules.model_validate(
     {

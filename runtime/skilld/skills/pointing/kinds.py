@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from skilld.skills.span_marks import MARKS_PER_KIND, mark_at
-from skilld.skills.span_moments import moment_value
-from skilld.skills.span_values import clock_value, number_value
+from skilld.skills.pointing.marks import MARKS_PER_KIND, mark_at
+from skilld.skills.pointing.moments import moment_value
+from skilld.skills.pointing.values import clock_value, number_value
 
 Json = Any  # a parsed JSON value
 

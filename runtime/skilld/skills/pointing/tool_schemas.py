@@ -16,9 +16,9 @@ from typing import Any, Final
 from jsonschema import Draft202012Validator
 
 from skilld.core.errors import InvalidRequestError
-from skilld.skills.said_words import SaidWords
-from skilld.skills.span_marks import MARKS, MARKS_PER_KIND, mark_at
-from skilld.skills.units import Unit, unit_named
+from skilld.skills.pointing.marks import MARKS, MARKS_PER_KIND, mark_at
+from skilld.skills.pointing.said_words import SaidWords
+from skilld.skills.pointing.units import Unit, unit_named
 
 Json = Any  # a parsed JSON value
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skilld.skills.units import converted, unit_behind, unit_named
+from skilld.skills.pointing.units import converted, unit_behind, unit_named
 
 
 @pytest.mark.parametrize(

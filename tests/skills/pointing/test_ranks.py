@@ -4,9 +4,9 @@ import re
 
 import pytest
 
-from skilld.skills.span_marks import MARKS_PER_KIND, kind_of
-from skilld.skills.span_moments import moment_value
-from skilld.skills.spans import MARKS, SpanRules
+from skilld.skills.pointing import SpanRules
+from skilld.skills.pointing.marks import MARKS, MARKS_PER_KIND, kind_of
+from skilld.skills.pointing.moments import moment_value
 
 RULES = SpanRules.model_validate(
     {

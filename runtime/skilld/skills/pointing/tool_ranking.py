@@ -10,8 +10,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from skilld.skills.said_words import SaidWords
-from skilld.skills.tool_schemas import Tool, name_words
+from skilld.skills.pointing.said_words import SaidWords
+from skilld.skills.pointing.tool_schemas import Tool, name_words
 
 # Chosen on requests that the generator of engines/maint-toolcall made, where the first tool then is
 # the right one in nine of ten; what they are exactly matters little.

@@ -2,7 +2,7 @@
 
 Each tool of an input is written into the prompt as one short line. Marks of three alphabets stand
 behind its name, its arguments and the words of its enums; pieces of the request have marks of
-their own (see `spans`). A call is then a few marks in a row:
+their own (see `skilld.skills.pointing`). A call is then a few marks in a row:
 
     set pump* speed*: rpm⟦t⟧ pump* id!⟦a1⟧ speed*#!⟦a2⟧ mode⟦a3⟧ slow⟦e1⟧ fast*⟦e2⟧
     -> "⟦t⟧⟦a1⟧⟦w4⟧⟦a2⟧⟦n1⟧⟦a3⟧⟦e2⟧"
@@ -19,10 +19,10 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from skilld.skills.said_words import SaidWords
-from skilld.skills.span_marks import MARKS_PER_KIND, SpanError, mark_at, mark_range
-from skilld.skills.tool_ranking import ranked
-from skilld.skills.tool_schemas import (
+from skilld.skills.pointing.marks import MARKS_PER_KIND, SpanError, mark_at, mark_range
+from skilld.skills.pointing.said_words import SaidWords
+from skilld.skills.pointing.tool_ranking import ranked
+from skilld.skills.pointing.tool_schemas import (
     MAX_ARGUMENTS_PER_TOOL,
     MAX_TOOLS,
     Argument,
@@ -31,7 +31,7 @@ from skilld.skills.tool_schemas import (
     refusal,
     tool_line,
 )
-from skilld.skills.units import Unit
+from skilld.skills.pointing.units import Unit
 
 Json = Any  # a parsed JSON value
 
