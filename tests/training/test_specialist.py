@@ -104,3 +104,17 @@ def test_another_shape_is_trained_elsewhere(source: Path, tmp_path: Path) -> Non
     assert (made_in(into).hidden_size, made_in(into).num_hidden_layers) == (32, 1)
     (line,) = (into / "runs" / "progress.jsonl").read_text().splitlines()
     assert json.loads(line)["step"] == 1
+
+
+def test_it_goes_on_with_newer_data_and_the_tokenizer_it_knows(source: Path) -> None:
+    make_specialist(source, console=Console(quiet=True))
+    tokenizer = (source / "checkpoint" / "tokenizer.json").read_bytes()
+    weights = (source / "checkpoint" / "model.safetensors").read_bytes()
+    (source / "generator.py").write_text(GENERATOR.replace("abcdefgh", "ijklmnop"))
+    settings = (source / "training.toml").read_text()
+    (source / "training.toml").write_text(settings.replace("num_steps = 1", "num_steps = 3"))
+    make_specialist(source, console=Console(quiet=True))
+    assert (source / "checkpoint" / "tokenizer.json").read_bytes() == tokenizer
+    assert (source / "checkpoint" / "model.safetensors").read_bytes() != weights
+    steps = (source / "runs" / "progress.jsonl").read_text().splitlines()
+    assert [json.loads(line)["step"] for line in steps] == [1, 3]

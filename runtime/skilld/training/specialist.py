@@ -45,6 +45,9 @@ def make_specialist(
 ) -> None:
     """Train the specialist of an engine folder from nothing, or go on where it stopped.
 
+    Going on needs `runs/state.pt` and the tokenizer in `checkpoint/`; data may be newer, and
+    `num_steps` larger.
+
     Writes `checkpoint/` and, ignored by git, `runs/`.
 
     Args:
@@ -71,7 +74,10 @@ def make_specialist(
         )
     say(", ".join(f"{name} {len(examples)}" for name, examples in prepared.tests.items()))
     checkpoint_dir = into / CHECKPOINT_DIR
-    tokenizer = _make_tokenizer(prepared, vocab_size=shape.vocab_size)
+    state_path = into / "runs" / "state.pt"
+    # A model that goes on, perhaps on better data, knows no other tokenizer.
+    known = checkpoint_dir / "tokenizer.json" if state_path.exists() else None
+    tokenizer = _make_tokenizer(prepared, vocab_size=shape.vocab_size, known=known)
     save_tokenizer(tokenizer, checkpoint_dir, max_length=shape.context_limit)
     say(f"tokenizer: {tokenizer.get_vocab_size()} tokens, forced tokens agree with training")
     pad_id, eos_id = token_id_of(tokenizer, PAD), token_id_of(tokenizer, EOS)
@@ -92,8 +98,7 @@ def make_specialist(
             token_dropout=settings.data.token_dropout,
         )
 
-    runs_dir = into / "runs"
-    runs_dir.mkdir(exist_ok=True)
+    state_path.parent.mkdir(exist_ok=True)
     best = train(
         model,
         stream,
@@ -101,14 +106,22 @@ def make_specialist(
         settings=optimiser,
         pad_id=pad_id,
         checkpoint_dir=checkpoint_dir,
-        state_path=runs_dir / "state.pt",
-        on_progress=_reporter(runs_dir / "progress.jsonl", optimiser.num_steps, say),
+        state_path=state_path,
+        on_progress=_reporter(state_path.with_name("progress.jsonl"), optimiser.num_steps, say),
     )
     say(f"kept the checkpoint with validation exact match {best:.1%}")
 
 
-def _make_tokenizer(prepared: Prepared, *, vocab_size: int) -> tokenizers.Tokenizer:
-    """Train on other examples than training will see, and check it on their answers."""
+def _make_tokenizer(
+    prepared: Prepared, *, vocab_size: int, known: Path | None
+) -> tokenizers.Tokenizer:
+    """Train on other examples than training will see, and check it on their answers.
+
+    Args:
+        prepared: data of the engine.
+        vocab_size: tokens at most.
+        known: file of a tokenizer to check and keep, instead of training one.
+    """
     skill = prepared.skill
     seed = prepared.settings.data.seed + _VOCABULARY_SEED_STEP
     examples = islice(prepared.training_examples(seed=seed), _NUM_VOCABULARY_EXAMPLES)
@@ -119,9 +132,12 @@ def _make_tokenizer(prepared: Prepared, *, vocab_size: int) -> tokenizers.Tokeni
     pieces = {piece for answer in answers for piece in answer_pieces(json.loads(answer), schema)}
     if skill.spans is not None:
         pieces.update(skill.spans.marks())
-    tokenizer = train_tokenizer(
-        _words(texts), vocab_size=vocab_size, names=[skill.id], pieces=pieces
-    )
+    if known is not None:
+        tokenizer = tokenizers.Tokenizer.from_file(str(known))
+    else:
+        tokenizer = train_tokenizer(
+            _words(texts), vocab_size=vocab_size, names=[skill.id], pieces=pieces
+        )
     checked = sorted(answers)[:: max(1, len(answers) // _NUM_CHECKED_ANSWERS)]
     check_answers(tokenizer, checked, decoding_schema=schema)
     return tokenizer

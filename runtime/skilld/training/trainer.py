@@ -10,11 +10,13 @@ from __future__ import annotations
 import json
 import math
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import transformers
 
@@ -104,7 +106,9 @@ def train(
     step, best, spent_s = 0, -1.0, 0.0
     if state_path is not None and state_path.exists():
         state = torch.load(state_path, weights_only=True)
-        step, best, spent_s = state["step"], state["best"], state["spent_s"]
+        step, spent_s = state["step"], state["spent_s"]
+        # Data may have been improved meanwhile; what was best on others is no yardstick.
+        best = state["best"] if state.get("validation") == _digest(validation) else -1.0
         master.load(state["master"])
     batches = stream(step)
     started_s, num_tokens, losses = time.monotonic(), 0, [float("nan")]
@@ -128,8 +132,14 @@ def train(
                 best = exact_match
                 save_checkpoint(model, checkpoint_dir)
             if state_path is not None:
-                state = {"step": step, "best": best, "spent_s": spent_s + elapsed_s}
-                _save_state(state_path, state | {"master": master.state()})
+                state = {
+                    "step": step,
+                    "best": best,
+                    "spent_s": spent_s + elapsed_s,
+                    "validation": _digest(validation),
+                    "master": master.state(),
+                }
+                _save_state(state_path, state)
         if is_look or step % 20 == 0:
             known = [value for value in losses if not math.isnan(value)]
             on_progress(
@@ -183,6 +193,13 @@ def save_checkpoint(model: Model, folder: Path) -> None:
     }
     text = json.dumps(generation, indent=2) + "\n"
     (folder / "generation_config.json").write_text(text, encoding="utf-8")
+
+
+def _digest(samples: Sequence[Sample]) -> int:
+    digest = 0
+    for sample in samples:
+        digest = zlib.crc32(np.asarray(sample.ids, np.int32).tobytes(), digest)
+    return digest
 
 
 def _answer_loss(model: Model, batch: Batch) -> Any:
