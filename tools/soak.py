@@ -33,6 +33,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
+from typing import Any, cast
 
 import grpc
 from google.rpc import error_details_pb2
@@ -126,9 +127,9 @@ def main() -> int:
 
 def build_tiny_engines(folder: Path) -> None:
     """Make the random engines the tests use: one with attention only, one with recurrent state."""
-    tests = load_module(ROOT / "tests" / "conftest.py")
+    tests: Any = load_module(ROOT / "tests" / "conftest.py")
     pick, count = tests.PICK, tests.COUNT
-    shapes = {
+    shapes: dict[str, tuple[str, dict[str, Any]]] = {
         "tiny": ("LlamaConfig", {"num_hidden_layers": 2}),
         "hybrid": (
             "Lfm2Config",
@@ -449,12 +450,12 @@ def show(report: Report, elapsed_s: float) -> None:
 
 def reason_of(error: grpc.aio.AioRpcError) -> str:
     """The daemon's own reason, or the status code's name."""
-    status = rpc_status.from_call(error)
+    status = rpc_status.from_call(cast("grpc.Call", error))  # the stubs know the other API only
     for detail in status.details if status is not None else ():
         info = error_details_pb2.ErrorInfo()
         if detail.Unpack(info) and info.reason:
-            return info.reason
-    return error.code().name
+            return str(info.reason)
+    return str(error.code().name)
 
 
 def golden_inputs() -> list[tuple[str, dict[str, object]]]:

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +67,7 @@ class Contender:
             streams = []
             for number in range(num_clients):
                 ask, logs = self.connect(stack), Logs(seed + number)
-                streams.append(Stream("record", lambda ask=ask, logs=logs: ask(logs)))
+                streams.append(Stream("record", partial(ask, logs)))
             return run_streams(streams, pace, typical=_TYPICAL)
 
 

@@ -273,9 +273,11 @@ def _tune(console: Console, bench: Bench, options: argparse.Namespace) -> dict[S
         settings.append([ServerSetting(_STREAMS, _SLOT_TOKENS, number) for number in threads])
     if not options.no_genai:
         settings.append(
-            [GenaiSetting(threads[0], "in turns")]
-            + [GenaiSetting(number, "at once") for number in threads]
-            + [GenaiSetting(threads[-1], "apart")]
+            [
+                GenaiSetting(threads[0], "in turns"),
+                *(GenaiSetting(number, "at once") for number in threads),
+                GenaiSetting(threads[-1], "apart"),
+            ]
         )
     if options.quick:
         return {tried[0]: 0.0 for tried in settings}
