@@ -13,6 +13,8 @@ from .order import OBJECT, TARGET, Bound, Order
 _PRONOUN = re.compile(r"\b(?:[iI]t|them|[Tt]hey|[Ii]t's)\b(?! is| leaves)")
 # Names that end in another script than verbs begin with.
 _LOOSE = re.compile(f"[ァ-ヺーA-Za-z0-9]{OBJECT[1]}?$")
+# The last sound of a verb before ない.
+_NEGATED = dict(zip("うくぐすつぬぶむる", "わかがさたなばまら", strict=True))
 _MANNER = re.compile(r"[a-z]+ly$")
 _LEADS_NOT = ("and", "then", "but", "(", "before", "max", "speed")
 # What Japanese says of a thing that it may name again.
@@ -161,6 +163,8 @@ class Clauses:
         match end:
             case "plain_te":
                 return te
+            case "nai":
+                return _negated(dictionary, stem)
             case "imp":
                 is_formal = imperative.endswith("せよ")
                 return imperative + ("" if is_formal else self._draft.expand("{end_imp}"))
@@ -173,4 +177,17 @@ class Clauses:
                 return dictionary + ("" if is_open else self._draft.expand("{end_dict}"))
         if end == "noun" and self._draft.end == "noun":
             return dictionary + self._draft.expand("{end_dict}")
+        if rng.random() < 0.06 and te[-1] in "てで":  # "入れといて"
+            return te[:-1] + {"て": "と", "で": "ど"}[te[-1]] + self._draft.expand("{end_toku}")
         return te + self._draft.expand("{end_te}")
+
+
+def _negated(dictionary: str, stem: str) -> str:
+    """A Japanese verb with ない."""
+    if dictionary.endswith("する"):
+        return dictionary[:-2] + "しない"
+    if dictionary.endswith(("来る", "くる")):
+        return dictionary[:-2] + {"来": "来ない", "く": "こない"}[dictionary[-2]]
+    if dictionary == f"{stem}る":
+        return f"{stem}ない"
+    return dictionary[:-1] + _NEGATED[dictionary[-1]] + "ない"

@@ -11,7 +11,9 @@ _NO_VERB = re.compile(
     re.IGNORECASE,
 )
 _DOUBLED = re.compile(
-    r"(?:put|set|get|cut|drop|grab|grip|let|stop|shut|run|slot|drag|tug|hit|tap|mop|scan|step|nod)$"
+    r"(?:put|set|get|cut|drop|grab|grip|let|stop|shut|run|slot|drag|tug|hit|tap|mop|scan|step|nod|"
+    r"chop|strip|snap|rip|spin|flip|jam|ram|trip|trap|stab|slap|jab|whip|unplug|plug|skip|swap|wrap|"
+    r"unwrap|knit|pin|dim|hug|pet|chip|trim|zip|unzip|pop|plug|swat|scrap|mow down)$"
 )
 
 
@@ -39,7 +41,9 @@ def gerund(clause: str) -> str:
     if found is None or _NO_VERB.match(found[0]):
         return ""
     verb = found[0].lower()
-    if verb.endswith("e") and not verb.endswith(("ee", "oe")):
+    if verb.endswith("ie"):
+        made = verb[:-2] + "ying"
+    elif verb.endswith("e") and not verb.endswith(("ee", "oe")):
         made = verb[:-1] + "ing"
     else:
         made = verb + (verb[-1] if _DOUBLED.match(verb) else "") + "ing"

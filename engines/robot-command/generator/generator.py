@@ -23,7 +23,7 @@ from .order import FRAMES, OBJECT, TARGET, Family, framed
 from .scribe import MAX_CHARS, Scribe
 from .vocabulary import ROOM, Vocabulary
 
-VERSION = "10"
+VERSION = "11"
 ATTEMPTS = 80
 
 

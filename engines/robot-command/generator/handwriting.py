@@ -41,7 +41,9 @@ def noisy(text: str, rng: Random, family: Family, *, is_heavy: bool) -> str:
     if rng.random() > (1.0 if is_heavy else 0.17):
         return text
     if is_english:
-        for _ in range(rng.randrange(1, 4) if is_heavy else 1):
+        # A slip in each word of two at most, or nothing is left to read.
+        most = max(1, FRAMED.sub("", text).count(" ") // 2)
+        for _ in range(min(rng.randrange(1, 4), most) if is_heavy else 1):
             text = _slipped(text, rng)
         if rng.random() < (0.4 if is_heavy else 0.3):
             text = noise.recase(text, rng)

@@ -7,7 +7,7 @@ makes and models, codes, people.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from random import Random
 from typing import Any
 
@@ -30,9 +30,17 @@ class Inventor:
         table: nouns.toml.
         known: nouns and places by language, for names of several words.
         held: words that may not be made up by accident.
+        verbs: English words of orders, which an invented verb may not be a slip of.
     """
 
-    def __init__(self, table: Table, *, known: dict[str, list[str]], held: Sequence[str]) -> None:
+    def __init__(
+        self,
+        table: Table,
+        *,
+        known: dict[str, list[str]],
+        held: Sequence[str],
+        verbs: Set[str],
+    ) -> None:
         self._lists: dict[tuple[str, str], list[str]] = {
             (lang, name): _listed(text)
             for lang in ("en", "ja")
@@ -43,6 +51,7 @@ class Inventor:
         }
         self._known = known
         self._held = tuple(held)
+        self._slips = frozenset(slip for verb in verbs for slip in _shortened(verb))
 
     def adjectives(self, name: str) -> list[str]:
         """Real ones; `name` is "en", "ja_i" or "ja_na"."""
@@ -84,14 +93,26 @@ class Inventor:
         return self.sound("ja", rng, script="kana") + "な"
 
     def verb(self, rng: Random) -> str:
-        """An English verb that is none."""
-        return self.sound("en", rng)
+        """An English verb that is none, nor a slip of one."""
+        for _ in range(20):
+            verb = self._free(lambda: self._syllables(rng))
+            if rng.random() < 0.5:
+                verb = verb.rstrip("aeio") + rng.choice(self._parts["verb_endings"])
+            if rng.random() < 0.12:
+                verb = rng.choice(self._parts["verb_beginnings"]) + verb
+            if self._slips.isdisjoint(_shortened(verb)):
+                break
+        return verb
 
     def sound(self, lang: str, rng: Random, *, script: str = "") -> str:
         """What only sounds like a noun. `script` is "kana", "hira" or "kanji"."""
         if lang == "en":
             return self._free(lambda: self._syllables(rng))
-        script = script or rng.choices(("kana", "kanji", "hira"), (50, 42, 8))[0]
+        script = script or rng.choices(("kana", "kanji", "hira"), (46, 38, 16))[0]
+        if script == "kanji" and rng.random() < 0.2:
+            sign = rng.choice(self._parts["signs"])
+            if sign not in self._held:
+                return sign
         most = {"kana": 5, "kanji": 4, "hira": 4}[script]
         return self._free(
             lambda: "".join(rng.choices(self._parts[script], k=rng.randrange(2, most)))
@@ -142,6 +163,11 @@ class Inventor:
             if not any(word.startswith(w) if w.isascii() else w in word for w in self._held):
                 return word
         return "brandel" if word.isascii() else "部材"
+
+
+def _shortened(word: str) -> list[str]:
+    """A word, and the word without each of its letters."""
+    return [word, *(word[:i] + word[i + 1 :] for i in range(len(word)))]
 
 
 def _listed(text: str) -> list[str]:

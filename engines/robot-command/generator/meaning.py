@@ -64,6 +64,8 @@ class Imagination:
                 return None
             thing_class = rng.choice(classes)
         thing = self._namer.thing(thing_class, is_many=action == "count") if thing_class else None
+        if action == "press" and thing is not None and thing.head not in thing.text:
+            return None  # "push the red one" is no button
         place = None
         has_place = bool(entry.get("places")) and not fields.get("targetless")
         if has_place and (needs == "target" or is_form or rng.random() < entry["target_share"]):
@@ -75,7 +77,7 @@ class Imagination:
         speed = None
         has_none = fields.get("speedless") or fields.get("manner") or is_form
         if entry.get("has_speed") and not has_none:
-            share = {"set_speed": 0.65, "home": 0.12}.get(action, 0.16)
+            share = {"set_speed": 0.65, "home": 0.12}.get(action, 0.19)
             share *= 0.6 if "short" in fields and action != "set_speed" else 1
             if needs == "speed" or rng.random() < share:
                 speed = self.speed(is_over=bool(fields.get("over")))

@@ -11,6 +11,7 @@ from .order import OBJECT, TARGET, Bound, Noun
 UNKNOWN_SHARE = 0.4  # of the names, not counting those of held-out draws
 _HAS_OWNERS = ("openable", "pressable", "surface", "checkable", "part", "sheet", "fastener")
 _POINTING = ("この", "その", "あの", "この", "その", "あの", "全ての", "すべての", "全部の")
+_POINTING_AT_ONE = _POINTING[:6]
 
 
 class Namer:
@@ -73,7 +74,8 @@ class Namer:
         text = noun.text if frame is None else frame[0] + noun.text + frame[1]
         if self._lang == "ja":
             is_pointed = self._noun_lang == "ja" and rng.random() < 0.06
-            return rng.choice(_POINTING) + text if is_pointed else text
+            pointing = _POINTING_AT_ONE if frame is TARGET else _POINTING
+            return rng.choice(pointing) + text if is_pointed else text
         if noun.bare or (noun.head[:1].isupper() and rng.random() < 0.5):
             return text
         articles: tuple[str, ...]

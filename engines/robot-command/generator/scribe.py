@@ -14,6 +14,8 @@ from .naming import Namer
 from .order import FRAMES, OBJECT, TARGET, THERE, Bound, Order, Table
 
 MAX_CHARS = 300
+_GERUND = re.compile(r"\{(\w+)\+ing\}")
+_NO_COUNT = re.compile(r"how many (?:it|them|that|this|those|these)\b")
 _BEFORE_THERE = re.compile(
     r"\b(?:in|into|on|onto|at|to|over|next to|beside|behind|in front of|under|inside|near|by|above|"
     rf"below|of|from) {THERE}"
@@ -71,6 +73,11 @@ class Scribe:
         if fields.get("form"):
             verbs = BARE_VERBS[self._lang][order.action]
             bound["a"] = rng.choice(verbs.split("|"))
+        for name in _GERUND.findall(template):
+            made = gerund(self._draft.expand(f"{{{name}}}", bound))
+            if not made:
+                return None
+            bound[f"{name}+ing"] = made
         if "{cor" in template:
             if not self._write_cores(order, wrong, bound):
                 return None
@@ -79,6 +86,8 @@ class Scribe:
             text = self._draft.expand(template, bound)
             if not self._family.reason:
                 text = self._dressed(order, bound, whole=text)
+        if _NO_COUNT.search(text):
+            return None
         text = _BEFORE_THERE.sub("", text).replace(THERE, "")
         text = tidy(text, self._lang, rng)
         words = len(FRAMES.sub("", text)) if self._lang == "ja" else text.count(" ") + 1
@@ -103,7 +112,7 @@ class Scribe:
             if name not in bound:
                 return False
             bound["core2"] = self._dressed(order, own | {name: bound[f"{name}2"]})
-            return True
+            return kind == "speed" or self._is_plain_which(order, wrong, bound["core2"])
         if kind is not None:
             names_thing = kind == "action" and "O" in bound and wrong.thing is not None
             is_short = names_thing and rng.random() < 0.4
@@ -116,10 +125,29 @@ class Scribe:
             if "{coring2}" in template:
                 bound["coring2"] = gerund(bound["core2"])
         core = self._dressed(order, own)
+        if fields.get("verbal") and not gerund(core):
+            return False  # "the order is to speed 300 mm/s"
         bound["core"] = core
         if "{coring}" in template:
             bound["coring"] = gerund(core)
         return all(bound.get(name, " ") for name in ("coring", "coring2"))
+
+    def _is_plain_which(self, order: Order, wrong: Order, core2: str) -> bool:
+        """Whether a reader knows which of object and target a name behind the order corrects.
+
+        Without further words it is the one that was said last, or the one with the same noun.
+        """
+        is_target = self._fields["wrong"] == "target"
+        if ("{T2}" if is_target else "{O2}") in self._draft.template:
+            return True
+        right, other = (order.place, wrong.place) if is_target else (order.thing, wrong.thing)
+        kept = order.thing if is_target else order.place
+        if kept is None or right is None or other is None:
+            return True
+        if right.head == other.head and right.head in right.text:
+            return True
+        start, _ = OBJECT if is_target else TARGET
+        return core2.rfind(other.text) > core2.find(start) >= 0
 
     def _bind(self, order: Order, wrong: Order, *, framed: bool = True) -> dict[str, str]:
         """Names for the slots of templates."""
@@ -178,13 +206,14 @@ class Scribe:
             fields.get("tight") or fields.get("manner") or "{coring}" in self._draft.template
         )
         has_two = "core2" in self._family.text[0]
+        is_verbal = bool(fields.get("verbal"))
         inside: list[str] = []
         before: list[str] = []
         after: list[str] = []
         own = dict(bound)
         for said in parts:
             is_inside = bool(said["adv"]) and (is_tight or rng.random() < 0.55)
-            is_before = not (is_inside or is_tight or has_two) and rng.random() < 0.25
+            is_before = not (is_inside or is_tight or has_two or is_verbal) and rng.random() < 0.25
             phrase = self._clauses.said(
                 said["adv" if is_inside else "sent"], order, own, first=is_before
             )
