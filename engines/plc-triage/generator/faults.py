@@ -105,7 +105,10 @@ class Faults:
             for kind in self._kinds
             for source in ("default", "level", *(("limits",) if "quantity" in kind else ()))
         ]
-        self.held_combinations = frozenset(pairs[HOLD_EVERY // 2 :: HOLD_EVERY])
+        # How bad a kind is of itself nobody can know who was not told.
+        self.held_combinations = frozenset(
+            pair for pair in pairs[HOLD_EVERY // 2 :: HOLD_EVERY] if not pair.endswith("+default")
+        )
 
     def draw(
         self, rng: Random, lang: str, names: Names, *, layout: Layout, draw: Draw, held: bool
@@ -117,6 +120,8 @@ class Faults:
         while source == "limits" and _OPPOSITE[kind["quantity"]["direction"]].search(phrase):
             phrase = grammar.expand(rng.choice(kind[lang]), rng).strip()
         phrase = roughened(rng, phrase, lang, draw)
+        if lang == "ja" and rng.random() < 0.12 and not re.search(r"\d", phrase):
+            phrase += grammar.expand(rng.choice((" {des}", "\\({des}\\)")), rng)
         if rng.random() < (0.5 if layout.note else 0.18):
             around = rng.choice(self._around["note" if layout.note else "log"][lang])
             phrase = grammar.expand(around, rng, bound={"p": phrase})

@@ -13,7 +13,9 @@ _KINDS = ("machine_en", "machine_ja", "tag", "host", "code")
 
 # These read as device addresses ("M104", "X12"), so no fault code looks like them.
 _DEVICE = re.compile(
-    r"(?:M|CV|P|AX|DRV|PT|TT|LS|Y|X|K|D|J|B|AI|INV|CAM|T|CH|ST|OP|Q|I)[0-9]{1,4}", re.IGNORECASE
+    r"(?:M|CV|P|AX|DRV|PT|TT|LS|Y|X|K|D|J|B|AI|INV|CAM|T|CH|ST|OP|Q|I"
+    r"|S|YV|SOL|LUB|FAN|CB|MCC|TK|HX|PX)[0-9]{1,4}",
+    re.IGNORECASE,
 )
 
 
