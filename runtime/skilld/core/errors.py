@@ -8,6 +8,7 @@
     ├── CancelledError          the caller left
     ├── UnavailableError        draining, or the engine was refused at load
     ├── EngineError             our fault: a step failed or an answer broke its own contract
+    ├── UpdateError             a release, a job or its metadata was refused, or an update failed
     └── ArtefactError           a file on disk is wrong: recipe, manifest, skill, checkpoint, config
 
 Every error carries a `reason`: an UPPER_SNAKE_CASE word that is the same on every transport
@@ -108,6 +109,15 @@ class EngineError(SkilldError):
     """A step failed, or an answer broke the contract it was decoded under."""
 
     default_reason = "ENGINE_FAILED"
+
+
+class UpdateError(SkilldError):
+    """A release, a job or signed metadata was refused, or an update did not come to its end.
+
+    What the box served before, it still serves.
+    """
+
+    default_reason = "UPDATE_FAILED"
 
 
 class ArtefactError(SkilldError):
