@@ -14,6 +14,7 @@ def tidy(text: str, lang: str, rng: Random) -> str:
     """Spaces, capitals and full stops as people set them, or do not."""
     text = re.sub(r" {2,}", " ", text).strip(" ,")
     text = re.sub(r" ([,.;!?])", r"\1", text)
+    text = re.sub(r",(?: ?,)+", ",", text)
     if lang == "ja":
         text = re.sub(r"([、。！？])[、。]+", r"\1", text)
         is_ended = text.endswith(("。", "！", "？", "?", "!"))
@@ -38,7 +39,7 @@ def noisy(text: str, rng: Random, family: Family, *, is_heavy: bool) -> str:
         gap = " " if not is_english and rng.random() < 0.5 else ""
         text = re.sub(("[,.!?;:]" if is_english else "[、。！？]") + r"(?!\d)", gap, text)
         text = text.lower() if is_english else text
-    if rng.random() > (1.0 if is_heavy else 0.17):
+    if rng.random() > (1.0 if is_heavy else 0.2):
         return text
     if is_english:
         # A slip in each word of two at most, or nothing is left to read.
