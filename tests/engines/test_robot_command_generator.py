@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
@@ -156,6 +157,39 @@ def test_one_family_in_seven_is_held_out_and_there_are_more_than_a_hundred() -> 
     assert len(GENERATOR.families) > 100
     assert 0.12 < share < 0.25
     assert GENERATOR.held_families < set(GENERATOR.families)
+
+
+HELD_WORDINGS = re.compile(
+    r"would it be possible for you|might I ask you|is there any chance|do you think you could|"
+    r"are you able to|be so (?:kind|good) and|changed my mind|did I say|you can start|"
+    r"get started with|all you have to do|I'd appreciate it|any idea where|leave .+ alone and|"
+    r"I'd like you to (?:sing|dance|reboot|weld|paint)|(?:would|could) you (?:bypass|disable|hit)|"
+    r"気が変わった|正しくは|言い間違えました|こちら(?:管制|本部|現場)|応答せよ|触らなくていい",
+    re.IGNORECASE,
+)
+
+
+def test_training_never_says_what_held_out_families_say() -> None:
+    rng = Random(5)
+    trained = {f: w for f, w in GENERATOR.families.items() if f not in GENERATOR.held_families}
+    for family in rng.choices(list(trained), list(trained.values()), k=1500):
+        text = GENERATOR.sample(rng, family=family, draw=DRAWS["usual"]).input["text"]
+        assert not HELD_WORDINGS.search(text), (family, text)
+
+
+def test_a_way_of_asking_says_nothing_of_what_is_asked() -> None:
+    leads = ("can you", "see if you can", "try to", "don't forget to", "feel free to")
+    rng = Random(4)
+    kinds: dict[str, set[object]] = {lead: set() for lead in leads}
+    for family in ("en-lead", "en-lead-cannot", "en-lead-unsafe", "en-lead-unclear"):
+        for _ in range(400):
+            example = GENERATOR.sample(rng, family=family, draw=DRAWS["usual"])
+            text = example.input["text"].casefold()
+            for lead in leads:
+                if lead.casefold() in text:
+                    kinds[lead].add(example.answer.get("abstain"))
+    wanted = {None, "unsupported", "unsafe", "unclear"}
+    assert kinds == dict.fromkeys(leads, wanted)
 
 
 @pytest.mark.parametrize(

@@ -237,8 +237,8 @@ class Scribe:
         )
         lowers = rng.random() < 0.5
         for phrase in before:
-            joint = rng.choice((". ", ". ", ", ", "! ", ": ", " - ", " and ", ", then ", " and then "))
-            if joint.endswith(("and ", "then ")) and not _IMPERATIVE.match(phrase):
+            joint = rng.choice((". ", ". ", ", ", "! ", ": ", " - ", " and ", ", then "))
+            if joint in (" and ", ", then ") and not _IMPERATIVE.match(phrase):
                 joint = ", "
             core = (lower(phrase) if lowers else phrase) + joint + core
         for phrase in after:
