@@ -95,11 +95,7 @@ class Inventor:
     def verb(self, rng: Random) -> str:
         """An English verb that is none, nor a slip of one."""
         for _ in range(20):
-            verb = self._free(lambda: self._syllables(rng))
-            if rng.random() < 0.5:
-                verb = verb.rstrip("aeio") + rng.choice(self._parts["verb_endings"])
-            if rng.random() < 0.12:
-                verb = rng.choice(self._parts["verb_beginnings"]) + verb
+            verb = self._free(lambda: self._verb(rng))
             if self._slips.isdisjoint(_shortened(verb)):
                 break
         return verb
@@ -117,6 +113,12 @@ class Inventor:
         return self._free(
             lambda: "".join(rng.choices(self._parts[script], k=rng.randrange(2, most)))
         )
+
+    def _verb(self, rng: Random) -> str:
+        verb = self._syllables(rng)
+        if rng.random() < 0.5:
+            verb = verb.rstrip("aeio") + rng.choice(self._parts["verb_endings"])
+        return (rng.choice(self._parts["verb_beginnings"]) if rng.random() < 0.12 else "") + verb
 
     def _name(self, lang: str, rng: Random, *, kind: str, real: str) -> str:
         reals = self._lists[lang, real]
