@@ -74,7 +74,7 @@ class Namer:
         text = noun.text if frame is None else frame[0] + noun.text + frame[1]
         if self._lang == "ja":
             is_pointed = self._noun_lang == "ja" and rng.random() < 0.06
-            pointing = _POINTING_AT_ONE if frame is TARGET else _POINTING
+            pointing = _POINTING if frame is OBJECT else _POINTING_AT_ONE
             return rng.choice(pointing) + text if is_pointed else text
         if noun.bare or (noun.head[:1].isupper() and rng.random() < 0.5):
             return text
