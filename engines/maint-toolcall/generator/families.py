@@ -65,7 +65,7 @@ def shares(families: Iterable[Family]) -> dict[str, float]:
     """Family id to how often it is drawn. Negatives are about one in six."""
     families = list(families)
     total = sum(f.weight for f in families if not f.kind)
-    scale = total * 0.2 / sum(f.weight for f in families if f.kind)
+    scale = total * 0.17 / sum(f.weight for f in families if f.kind)
     return {
         f.id: f.weight * (scale if f.kind else 1.0) * (0.8 if f.lang == "ja" else 1.0)
         for f in families

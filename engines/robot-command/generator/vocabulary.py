@@ -17,7 +17,7 @@ from .order import Family, Table
 
 ROOM = Path(__file__).parent.parent
 # Of what training draws, and of what is held out, the share to be declined.
-NEGATIVE_SHARE, HELD_NEGATIVE_SHARE = 0.26, 0.348
+NEGATIVE_SHARE, HELD_NEGATIVE_SHARE = 0.15, 0.348
 HELD_SHARE = 0.058
 
 
