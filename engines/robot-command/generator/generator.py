@@ -24,7 +24,7 @@ from .scribe import MAX_CHARS, Scribe
 from .vocabulary import ROOM, Vocabulary
 
 VERSION = "11"
-ATTEMPTS = 80
+ATTEMPTS = 2000
 
 
 class RobotCommandGenerator:
