@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Collection
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
+from securesystemslib.signer import CryptoSigner, SSlibKey
 
 from skilld.core.manifest import (
     BuildHost,
@@ -20,6 +23,9 @@ from skilld.core.manifest import (
     file_sha256,
     write_manifest,
 )
+from skilld.updates.bundle import Release
+from skilld.updates.publishing import Repository, Waiting
+from skilld.updates.trust import Job, sign_job
 
 SKILL = """
 id = "echo"
@@ -122,3 +128,54 @@ def _manifest(folder: Path, *, name: str, version: str) -> EngineManifest:
             for path in files
         },
     )
+
+
+class Publisher:
+    """A site that releases: a repository, its keys, and a clock."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.now = datetime(2027, 1, 1, tzinfo=UTC)
+        self.keys = {
+            name: CryptoSigner.generate_ed25519()
+            for name in ("root1", "root2", "root3", "targets", "online", "toy", "jobs", "mallory")
+        }
+
+    def public(self, *names: str) -> list[SSlibKey]:
+        return [self.keys[name].public_key for name in names]
+
+    def repository(self) -> Repository:
+        return Repository(self.folder, now=self.now)
+
+    def sign(self, *names: str) -> list[Waiting]:
+        return self.repository().advance([self.keys[name] for name in names])
+
+    def create(self) -> None:
+        (targets,), (online,) = self.public("targets"), self.public("online")
+        self.repository().create(
+            root=self.public("root1", "root2", "root3"), threshold=2, targets=targets, online=online
+        )
+        self.sign("root1", "root2", "targets", "online")
+        self.repository().delegate_skill("toy", self.public("toy"), threshold=1)
+        self.repository().delegate_jobs(self.public("jobs"), threshold=1)
+        assert self.sign("targets", "toy", "jobs", "online") == []
+
+    def publish(self, engine: Path) -> Release:
+        release = self.repository().publish(engine)
+        assert self.sign("toy", "online") == []
+        return release
+
+    def root_bytes(self) -> bytes:
+        return (self.folder / "metadata/1.root.json").read_bytes()
+
+    def job(self, job_id: str, seq: int, *, signed_by: str = "jobs", **fields: Any) -> bytes:
+        issued_s = int(self.now.timestamp())
+        job = Job(**{"id": job_id, "skill": "toy", "seq": seq, "issued_s": issued_s, **fields})
+        return sign_job(job, [self.keys[signed_by]])
+
+
+@pytest.fixture
+def publisher(tmp_path: Path) -> Publisher:
+    publisher = Publisher(tmp_path / "repository")
+    publisher.create()
+    return publisher

@@ -1,0 +1,22 @@
+"""`trust`: a repository of signed releases seen from a box, whatever carries it there."""
+
+from skilld.updates.trust.client import TrustedRepository
+from skilld.updates.trust.job import Job, sign_job
+from skilld.updates.trust.sources import (
+    BlobRange,
+    BlobSource,
+    FolderSource,
+    HttpSource,
+    open_source,
+)
+
+__all__ = [
+    "BlobRange",
+    "BlobSource",
+    "FolderSource",
+    "HttpSource",
+    "Job",
+    "TrustedRepository",
+    "open_source",
+    "sign_job",
+]
