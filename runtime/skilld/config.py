@@ -149,6 +149,65 @@ class GrpcConfig(_Record):
     drain_timeout_s: float = Field(default=5.0, ge=0.0)
 
 
+class MqttTlsConfig(_Record):
+    """PEM files of the connection to the broker.
+
+    Attributes:
+        ca: authority that signed the broker's certificate; None for those of the system.
+        certificate_chain: of this box, for a broker that asks for one.
+        private_key: of this box.
+    """
+
+    ca: Path | None = None
+    certificate_chain: Path | None = None
+    private_key: Path | None = None
+
+
+class MqttConfig(_Record):
+    """Of the MQTT transport; off until `broker` is set.
+
+    Attributes:
+        broker: "host:port", or "unix:/path" of the broker's socket; None for no MQTT.
+        box: name of this box in topics; None for the host's name.
+        prefix: topic levels that everything of ours is below.
+        username: None for none; with client certificates brokers take the name from there.
+        password_file: holds the password and nothing else.
+        tls: None for a plain connection.
+        allow_plaintext_on_network: go without TLS to a host that is not loopback all the same.
+        keepalive_s: silence after which the broker takes this box for dead.
+        max_payload_bytes: largest request taken; larger ones are refused.
+        max_unanswered: requests the broker may hand over before the first is answered.
+        max_running: requests worked on at once.
+        max_running_per_client: of one caller; what is left is for the others.
+        max_waiting: requests that wait for their turn.
+        max_waiting_per_client: of one caller; more are refused at once.
+        max_queued_replies: replies waiting for a slow or absent broker before further ones are
+            dropped; a caller that repeats its request gets the remembered answer.
+        remembered_answers: most answers kept for repeated requests.
+        remembered_bytes: most memory for them.
+        remembered_s: longest they are kept, in seconds.
+    """
+
+    broker: str | None = None
+    box: str | None = None
+    prefix: str = "skilld"
+    username: str | None = None
+    password_file: Path | None = None
+    tls: MqttTlsConfig | None = None
+    allow_plaintext_on_network: bool = False
+    keepalive_s: int = Field(default=30, ge=5, le=3600)
+    max_payload_bytes: Bytes = Field(default=1 << 20, ge=1024, le=64 << 20)
+    max_unanswered: int = Field(default=256, ge=1, le=65535)
+    max_running: int = Field(default=64, ge=1)
+    max_running_per_client: int = Field(default=16, ge=1)
+    max_waiting: int = Field(default=128, ge=1)
+    max_waiting_per_client: int = Field(default=32, ge=1)
+    max_queued_replies: int = Field(default=1024, ge=1, le=65535)
+    remembered_answers: int = Field(default=4096, ge=0)
+    remembered_bytes: Bytes = Field(default=16 << 20, ge=0)
+    remembered_s: float = Field(default=600.0, ge=0.0)
+
+
 class MetricsConfig(_Record):
     """Of the page that Prometheus reads.
 
@@ -183,6 +242,7 @@ class Config(_Record):
     scheduler: SchedulerConfig = SchedulerConfig()
     shares: dict[str, ShareConfig] = Field(default_factory=dict)
     grpc: GrpcConfig = GrpcConfig()
+    mqtt: MqttConfig = MqttConfig()
     metrics: MetricsConfig = MetricsConfig()
     log: LogConfig = LogConfig()
 

@@ -14,7 +14,7 @@ from skilld.core.errors import (
     SkilldError,
 )
 from skilld.transports import wire
-from skilld.transports.listener import ListenError
+from skilld.transports.address import ListenError
 
 
 def error_classes(root: type[SkilldError] = SkilldError) -> Iterator[type[SkilldError]]:

@@ -12,7 +12,7 @@ from tests.transports.conftest import Daemon, OpenDaemon
 
 from skilld.config import GrpcConfig, TlsConfig
 from skilld.transports import listener
-from skilld.transports.listener import ListenError
+from skilld.transports.address import ListenError
 from skilld.v1 import skill_service_pb2 as v1
 from skilld.v1 import skill_service_pb2_grpc as v1_grpc
 

@@ -17,7 +17,7 @@ from tests.transports.conftest import Daemon
 
 from skilld.config import Config, MetricsConfig, read_config
 from skilld.core.errors import ArtefactError
-from skilld.transports.listener import ListenError
+from skilld.transports.address import ListenError
 from skilld.transports.metrics_server import MetricsServer
 from skilld.v1 import skill_service_pb2 as v1
 

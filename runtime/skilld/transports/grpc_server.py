@@ -23,6 +23,7 @@ from skilld.core.errors import UnavailableError
 from skilld.loop import Accepted
 from skilld.service import BoxStatus, Delta, Outcome, SkillService, error_of
 from skilld.transports import listener, wire
+from skilld.transports.address import ListenError, TcpAddress
 from skilld.transports.health import Health
 from skilld.v1 import admin_service_pb2 as admin
 from skilld.v1 import admin_service_pb2_grpc as admin_grpc
@@ -190,7 +191,7 @@ class GrpcServer:
         """
         config = self._config
         if config.socket_path is None and config.tcp is None:
-            raise listener.ListenError("set grpc.socket_path, grpc.tcp, or both")
+            raise ListenError("set grpc.socket_path, grpc.tcp, or both")
         tcp = listener.tcp_address_of(config)
         try:
             addresses = []
@@ -226,12 +227,12 @@ class GrpcServer:
         try:
             server.add_insecure_port(address)
         except RuntimeError as error:
-            raise listener.ListenError(
+            raise ListenError(
                 f"grpc.socket_path: cannot listen on {path}; may this user write there?"
             ) from error
         return address
 
-    def _bind_tcp(self, address: listener.TcpAddress) -> str:
+    def _bind_tcp(self, address: TcpAddress) -> str:
         tls = None if self._config.tls is None else listener.tls_credentials(self._config.tls)
         server = self._make_server(is_operator=False)
         try:
@@ -241,7 +242,7 @@ class GrpcServer:
                 port = server.add_secure_port(str(address), tls)
         except RuntimeError as error:
             raise listener.explain_bind_failure(address) from error
-        return str(listener.TcpAddress(address.host, port))
+        return str(TcpAddress(address.host, port))
 
     def _make_server(self, *, is_operator: bool) -> grpc.aio.Server:
         limit = self._config.max_message_bytes

@@ -26,6 +26,7 @@ from prometheus_client.registry import Collector
 from skilld.config import MetricsConfig
 from skilld.service import BoxStatus, EngineStatus
 from skilld.transports import listener
+from skilld.transports.address import TcpAddress
 
 _log = logging.getLogger("skilld.metrics")
 
@@ -104,7 +105,7 @@ class MetricsServer:
         except OSError as error:
             raise listener.explain_bind_failure(address, key="metrics.address") from error
         port = self._server.sockets[0].getsockname()[1]
-        self.address = str(listener.TcpAddress(address.host, port))
+        self.address = str(TcpAddress(address.host, port))
         _log.info("metrics on http://%s/metrics", self.address)
 
     async def stop(self) -> None:

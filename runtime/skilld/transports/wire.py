@@ -28,10 +28,12 @@ from skilld.core.errors import (
     OverloadedError,
     SkilldError,
     UnavailableError,
+    UpdateError,
 )
 from skilld.core.request import FinishReason, RequestClass
 from skilld.service import BoxStatus, Call, EngineStatus, Outcome, RefusedEngine, parse_input
 from skilld.skills import RegisteredSkill
+from skilld.transports.text import clip
 from skilld.v1 import admin_service_pb2 as admin
 from skilld.v1 import skill_service_pb2 as v1
 
@@ -45,6 +47,7 @@ CODES: Mapping[type[SkilldError], grpc.StatusCode] = {
     CancelledError: grpc.StatusCode.CANCELLED,
     UnavailableError: grpc.StatusCode.UNAVAILABLE,
     EngineError: grpc.StatusCode.INTERNAL,
+    UpdateError: grpc.StatusCode.FAILED_PRECONDITION,
     ArtefactError: grpc.StatusCode.FAILED_PRECONDITION,
     SkilldError: grpc.StatusCode.INTERNAL,
 }
@@ -368,34 +371,27 @@ def code_of(error: SkilldError) -> grpc.StatusCode:
 
 def error_status_of(error: SkilldError, *, request_id: str = "") -> status_pb2.Status:
     """Write an error with its details."""
-    message = _clip(error.message, _MAX_MESSAGE_BYTES)
+    message = clip(error.message, _MAX_MESSAGE_BYTES)
     status = status_pb2.Status(code=code_of(error).value[0], message=message)
     info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     for key, value in error.metadata.items():
-        info.metadata[key] = _clip(value, _MAX_METADATA_BYTES)
+        info.metadata[key] = clip(value, _MAX_METADATA_BYTES)
     if request_id:
-        info.metadata["request_id"] = _clip(request_id, _MAX_METADATA_BYTES)
+        info.metadata["request_id"] = clip(request_id, _MAX_METADATA_BYTES)
     status.details.add().Pack(info)
     match error:
         case InvalidRequestError(violations=violations) if violations:
             bad_request = error_details_pb2.BadRequest()
             for path, problem in violations:
                 bad_request.field_violations.add(
-                    field=_clip(path, _MAX_VIOLATION_BYTES),
-                    description=_clip(problem, _MAX_VIOLATION_BYTES),
+                    field=clip(path, _MAX_VIOLATION_BYTES),
+                    description=clip(problem, _MAX_VIOLATION_BYTES),
                 )
             status.details.add().Pack(bad_request)
         case OverloadedError(retry_after_s=retry_after_s):
             retry = error_details_pb2.RetryInfo(retry_delay=_duration(retry_after_s))
             status.details.add().Pack(retry)
     return status
-
-
-def _clip(text: str, max_bytes: int) -> str:
-    encoded = text.encode()
-    if len(encoded) <= max_bytes:
-        return text
-    return encoded[: max_bytes - 3].decode(errors="ignore") + "..."
 
 
 def _duration(seconds: float) -> duration_pb2.Duration:

@@ -1,0 +1,315 @@
+"""`Connection`: paho in its own thread, and the event loop on this side of it.
+
+Everything here is called on the event loop; paho calls back on its thread, where nothing is decided
+and nothing can raise: a callback hands what it was told to the event loop and returns. Connecting
+(names, TCP, TLS) happens on paho's thread too, so a broker that is away costs nobody anything.
+
+A connection begins clean: what the broker would keep for an absent box belongs to calls that
+nobody waits for any more, and of a pool's calls it would go on keeping the box its share. Replies
+that were on their way are sent again on the next connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+from paho.mqtt.subscribeoptions import SubscribeOptions
+
+from skilld.transports.mqtt.backoff import Backoff
+from skilld.transports.mqtt.connection_settings import ConnectionSettings
+from skilld.transports.mqtt.message import Delivery, Message
+from skilld.transports.mqtt.paho_messages import (
+    MAX_PACKET_BYTES,
+    message_of,
+    packet_limit_of,
+    properties_of,
+)
+
+_log = logging.getLogger("skilld.mqtt")
+
+_FIRST_DELAY_S = 0.2
+_MAX_DELAY_S = 30.0
+# A connection that lasted this long was a good one: the next delay begins small again.
+_GOOD_AFTER_S = 5.0
+_CONNECT_TIMEOUT_S = 5.0
+
+
+class Listener(Protocol):
+    """Who is told; on the event loop."""
+
+    def on_up(self) -> None:
+        """A connection is there: subscribe, announce."""
+
+    def on_down(self, reason: str) -> None:
+        """It is gone; another one is being tried for."""
+
+    def on_message(self, delivery: Delivery) -> None:
+        """A message arrived."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """A topic filter, and what to be spared.
+
+    Attributes:
+        topics: the filter.
+        skips_retained: not what was published before.
+    """
+
+    topics: str
+    skips_retained: bool = True
+
+
+class _Client(mqtt.Client):
+    """paho's thread survives what paho itself lets through."""
+
+    def reconnect(self) -> MQTTErrorCode:
+        try:
+            return super().reconnect()
+        except ValueError as error:  # a host name that no DNS takes
+            raise OSError(str(error)) from error
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        try:
+            return super().loop_read(max_packets)
+        except Exception:
+            _log.exception("a packet of the broker could not be read; connecting anew")
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+
+class Connection:
+    """See the module docstring.
+
+    Args:
+        settings: how to reach the broker.
+        listener: who is told.
+    """
+
+    def __init__(self, settings: ConnectionSettings, listener: Listener) -> None:
+        self._settings = settings
+        self._listener = listener
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._backoff = Backoff(first_s=_FIRST_DELAY_S, max_s=_MAX_DELAY_S, dice=random.Random())
+        self._unsent: dict[int, Sequence[Delivery]] = {}
+        self._number = 0  # of the current connection
+        self._up_since_s = 0.0
+        self._is_quiet = asyncio.Event()
+        self._is_quiet.set()
+        self._said_away = False
+        self.is_up = False
+        self.max_packet_bytes = MAX_PACKET_BYTES
+        self._client = self._make_client()
+
+    def start(self) -> None:
+        """Begin to connect; call on the running event loop. Returns at once."""
+        self._loop = asyncio.get_running_loop()
+        settings = self._settings
+        properties = Properties(PacketTypes.CONNECT)
+        properties.ReceiveMaximum = settings.max_unanswered
+        properties.MaximumPacketSize = settings.max_packet_bytes
+        self._wait_before_next()
+        self._client.connect_async(
+            settings.address.host,
+            settings.address.port,
+            keepalive=settings.keepalive_s,
+            clean_start=True,
+            properties=properties,
+        )
+        self._client.loop_start()
+
+    async def stop(self, timeout_s: float) -> None:
+        """Send what is queued, say goodbye, end the thread."""
+        if self.is_up:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(timeout_s):
+                    await self._is_quiet.wait()
+        self._loop = None  # callbacks from here on go nowhere
+        self._client.disconnect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S + 1.0):
+                await asyncio.to_thread(self._client.loop_stop)
+        self.is_up = False
+
+    def publish(self, message: Message, *, acknowledges: Sequence[Delivery] = ()) -> bool:
+        """Send a message, as soon as there is a connection; False when it was dropped.
+
+        Args:
+            message: larger ones than the broker takes must not be given.
+            acknowledges: what arrived and is done with once the broker has this one.
+        """
+        assert message.packet_bytes <= self.max_packet_bytes
+        info = self._client.publish(
+            message.topic,
+            message.payload,
+            qos=message.qos,
+            retain=message.retain,
+            properties=properties_of(message, PacketTypes.PUBLISH),
+        )
+        is_taken = info.rc in {MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN}
+        if not is_taken or message.qos == 0:
+            for delivery in acknowledges:
+                self.acknowledge(delivery)
+        elif message.qos:
+            self._unsent[info.mid] = acknowledges
+            self._is_quiet.clear()
+        return is_taken
+
+    def acknowledge(self, delivery: Delivery) -> None:
+        """Tell the broker that a message is done with."""
+        if delivery.packet_id and self.is_up and delivery.connection == self._number:
+            self._client.ack(delivery.packet_id, delivery.message.qos)
+
+    def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
+        """Ask for messages; forgotten when the connection is lost."""
+        if subscriptions:
+            self._client.subscribe(
+                [
+                    (
+                        one.topics,
+                        SubscribeOptions(
+                            qos=1,
+                            retainAsPublished=True,
+                            retainHandling=2 if one.skips_retained else 0,
+                        ),
+                    )
+                    for one in subscriptions
+                ]
+            )
+
+    def unsubscribe(self, topics: Sequence[str]) -> None:
+        """Take no more messages of these filters."""
+        if topics:
+            self._client.unsubscribe(list(topics))
+
+    # --- on paho's thread ----------------------------------------------------------------------
+
+    def _make_client(self) -> _Client:
+        settings = self._settings
+        client = _Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            protocol=mqtt.MQTTv5,
+            transport="unix" if settings.address.is_unix else "tcp",
+            manual_ack=True,
+        )
+        client.connect_timeout = _CONNECT_TIMEOUT_S
+        client.max_queued_messages_set(settings.max_queued)
+        if settings.username is not None:
+            client.username_pw_set(settings.username, settings.password)
+        if settings.tls is not None:
+            client.tls_set_context(settings.tls)
+        if settings.will is not None:
+            client.will_set(
+                settings.will.topic,
+                settings.will.payload,
+                qos=settings.will.qos,
+                retain=settings.will.retain,
+                properties=properties_of(settings.will, PacketTypes.WILLMESSAGE),
+            )
+        client.suppress_exceptions = True
+        client.on_socket_open = _send_at_once
+        client.on_connect = lambda _client, _data, _flags, reason, properties: self._tell(
+            self._on_connect, reason, packet_limit_of(properties)
+        )
+        client.on_connect_fail = lambda _client, _data: self._on_connect_fail()
+        client.on_disconnect = lambda _client, _data, _flags, reason, _properties: (
+            self._on_disconnect(str(reason))
+        )
+        client.on_message = lambda _client, _data, message: self._on_message(message)
+        client.on_publish = lambda _client, _data, packet_id, reason, _properties: self._tell(
+            self._on_published, packet_id, reason
+        )
+        client.on_subscribe = lambda _client, _data, _id, reasons, _properties: self._tell(
+            self._on_subscribed, reasons
+        )
+        return client
+
+    def _tell(self, function: Callable[..., None], *arguments: Any) -> None:
+        """Have the event loop do it, if there still is one."""
+        loop = self._loop
+        if loop is not None:
+            with contextlib.suppress(RuntimeError):  # it was closed this moment
+                loop.call_soon_threadsafe(function, *arguments)
+
+    def _on_connect_fail(self) -> None:
+        self._wait_before_next()
+        self._tell(self._on_away)
+
+    def _on_disconnect(self, reason: str) -> None:
+        self._wait_before_next()
+        self._tell(self._on_lost, reason)
+
+    def _wait_before_next(self) -> None:
+        if self._up_since_s and time.monotonic() - self._up_since_s > _GOOD_AFTER_S:
+            self._backoff.reset()
+        delay_s = self._backoff.delay_s()
+        self._client.reconnect_delay_set(delay_s, delay_s)  # type: ignore[arg-type]
+
+    def _on_message(self, message: mqtt.MQTTMessage) -> None:
+        arrival_s = time.monotonic()
+        try:
+            ours = message_of(message)
+        except UnicodeDecodeError:  # the topic; brokers do not let it through
+            return
+        packet_id = message.mid if message.qos else 0
+        self._tell(self._on_arrived, ours, packet_id, arrival_s)
+
+    # --- on the event loop ---------------------------------------------------------------------
+
+    def _on_connect(self, reason: Any, max_packet_bytes: int) -> None:  # Any: paho's ReasonCode
+        if reason.is_failure:
+            _log.error("the broker refuses this box: %s", reason)
+            return
+        self._number += 1
+        self._up_since_s = time.monotonic()
+        self.is_up = True
+        self._said_away = False
+        self.max_packet_bytes = max_packet_bytes
+        _log.info("connected to the broker at %s", self._settings.address)
+        self._listener.on_up()
+
+    def _on_away(self) -> None:
+        if not self._said_away:
+            self._said_away = True
+            _log.warning("the broker at %s cannot be reached; trying on", self._settings.address)
+
+    def _on_lost(self, reason: str) -> None:
+        if self.is_up:
+            self.is_up = False
+            _log.warning("the connection to the broker is lost: %s", reason)
+            self._listener.on_down(reason)
+
+    def _on_arrived(self, message: Message, packet_id: int, arrival_s: float) -> None:
+        if self.is_up:
+            self._listener.on_message(Delivery(message, packet_id, self._number, arrival_s))
+
+    def _on_published(self, packet_id: int, reason: Any) -> None:
+        if reason.is_failure:
+            _log.warning("the broker refused a message: %s", reason)
+        for delivery in self._unsent.pop(packet_id, ()):
+            self.acknowledge(delivery)
+        if not self._unsent:
+            self._is_quiet.set()
+
+    def _on_subscribed(self, reasons: Sequence[Any]) -> None:
+        for reason in reasons:
+            if reason.is_failure:
+                _log.error("the broker refused a subscription: %s", reason)
+
+
+def _send_at_once(_client: object, _data: object, sock: Any) -> None:  # Any: TCP, TLS or unix
+    if sock.family != getattr(socket, "AF_UNIX", None):
+        # Without it a reply waits some 40 ms for the broker's acknowledgement of the last one.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
