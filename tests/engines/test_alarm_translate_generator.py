@@ -1,4 +1,4 @@
-"""What the alarm-translate data promises, over many samples of all its families."""
+"""What only the alarm-translate data promise; see test_generators.py for the rest."""
 
 from __future__ import annotations
 
@@ -6,87 +6,34 @@ import re
 import tomllib
 import unicodedata
 from collections import Counter, defaultdict
-from pathlib import Path
-from random import Random
 
-import jsonschema
 import pytest
+from tests.engines.conftest import DRAWS, specialist
 
-from skilld.skills.skill import read_skill
-from skilld.training.example import Draw, Example, Generator, load_generator
+from skilld.training.example import Example
 
-ENGINE = Path(__file__).parents[2] / "engines" / "alarm-translate"
-SKILL = read_skill(ENGINE / "skills" / "alarm-translate.toml")
-GENERATOR: Generator = load_generator(ENGINE)
-assert SKILL.spans is not None
-SPANS = SKILL.spans
-DRAWS = {
-    "usual": Draw(),
-    "values": Draw(held_values=True),
-    "combination": Draw(held_combination=True),
-    "noisy": Draw(is_noisy=True),
-}
+ENGINE = specialist("alarm-translate")
 JAPANESE = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
-HELD = re.compile(
-    rf"(?<![A-Za-z0-9])(?:{'|'.join(map(re.escape, GENERATOR.held_values))})", re.IGNORECASE
-)
-
-
-def draw(count: int, *, wanted: Draw = DRAWS["usual"], seed: int = 11) -> list[Example]:
-    rng = Random(seed)
-    families, weights = list(GENERATOR.families), list(GENERATOR.families.values())
-    chosen = rng.choices(families, weights, k=count)
-    return [GENERATOR.sample(rng, family=family, draw=wanted) for family in chosen]
 
 
 def text_of(example: Example) -> str:
     return unicodedata.normalize("NFKC", str(example.input["text"]))
 
 
-def translations(examples: list[Example]) -> list[str]:
-    return [str(e.answer["translation"]) for e in examples if not e.is_abstain]
+def translated(count: int, wanted: str = "usual") -> list[Example]:
+    return [example for example in ENGINE.draw(count, wanted) if not example.is_abstain]
 
 
-def test_a_seed_is_a_data_set() -> None:
-    assert draw(200) == draw(200)
-    assert draw(200) != draw(200, seed=12)
-
-
-@pytest.mark.parametrize("name", DRAWS)
-def test_every_translation_can_be_pointed_and_comes_back(name: str) -> None:
-    input_check = jsonschema.Draft202012Validator(SKILL.input_schema)
-    answer_check = jsonschema.Draft202012Validator(SKILL.public_output_schema)
-    pointed_check = jsonschema.Draft202012Validator(SKILL.decoding_schema)
-    for example in draw(800, wanted=DRAWS[name]):
-        input_check.validate(dict(example.input))
-        if example.is_abstain:
-            assert example.answer["abstain"] in SKILL.abstain.reasons
-            continue
-        answer_check.validate(dict(example.answer))
-        marked = SPANS.mark(example.input)
-        pointed = marked.point(example.answer, SKILL.output_schema)
-        pointed_check.validate(pointed)
+@pytest.mark.parametrize("wanted", DRAWS)
+def test_every_digit_of_a_translation_is_pointed_at(wanted: str) -> None:
+    for example in translated(800, wanted):
+        pointed = ENGINE.spans.mark(example.input).point(example.answer, ENGINE.skill.output_schema)
         assert not re.search(r"\d", pointed["translation"])
-        assert marked.resolve(pointed, SKILL.output_schema) == example.answer
-
-
-def test_every_family_gives_examples() -> None:
-    rng = Random(3)
-    assert len(GENERATOR.families) >= 100
-    reasons = set()
-    for family in GENERATOR.families:
-        for wanted in DRAWS.values():
-            example = GENERATOR.sample(rng, family=family, draw=wanted)
-            assert example.family == family
-            reasons.add(example.answer.get("abstain"))
-    assert reasons == {None, *SKILL.abstain.reasons}
 
 
 def test_the_direction_is_that_of_the_input() -> None:
     count: Counter[bool] = Counter()
-    for example in draw(1500):
-        if example.is_abstain:
-            continue
+    for example in translated(1500):
         from_japanese = bool(JAPANESE.search(text_of(example)))
         assert bool(JAPANESE.search(str(example.answer["translation"]))) != from_japanese, example
         count[from_japanese] += 1
@@ -94,7 +41,8 @@ def test_the_direction_is_that_of_the_input() -> None:
 
 
 def test_translations_keep_the_style_of_their_language() -> None:
-    for translation in translations(draw(1500)):
+    for example in translated(1500):
+        translation = str(example.answer["translation"])
         assert translation == unicodedata.normalize("NFKC", translation).strip()
         assert "  " not in translation
         assert not translation.endswith((".", "。", "!"))
@@ -108,45 +56,25 @@ def test_translations_keep_the_style_of_their_language() -> None:
 
 def test_one_text_has_one_translation() -> None:
     found: dict[str, set[str]] = defaultdict(set)
-    for example in draw(6000):
-        if not example.is_abstain:
-            found[text_of(example).casefold()].add(str(example.answer["translation"]))
+    for example in translated(6000):
+        found[text_of(example).casefold()].add(str(example.answer["translation"]))
     assert [texts for texts in found.values() if len(texts) > 1] == []
 
 
-def test_about_one_line_in_eight_is_declined() -> None:
-    examples = draw(3000)
-    share = sum(example.is_abstain for example in examples) / len(examples)
-    assert 0.10 < share < 0.15
+def test_held_words_stay_out_of_usual_examples_in_any_case() -> None:
+    held = "|".join(map(re.escape, ENGINE.generator.held_values))
+    pattern = re.compile(rf"(?<![A-Za-z0-9])(?:{held})", re.IGNORECASE)
+    assert not [example for example in ENGINE.draw(1500) if pattern.search(text_of(example))]
 
 
-def test_held_words_stay_out_of_usual_examples_and_come_in_held_ones() -> None:
-    assert not [e for e in draw(1500) if HELD.search(text_of(e))]
-    held = [e for e in draw(600, wanted=DRAWS["values"]) if not e.is_abstain]
-    assert sum(bool(HELD.search(text_of(e))) for e in held) > 0.5 * len(held)
-
-
-def test_held_combinations_stay_out_of_usual_examples_and_come_in_held_ones() -> None:
-    usual = {e.combination for e in draw(1500)}
-    assert not usual & GENERATOR.held_combinations
-    held = [e for e in draw(600, wanted=DRAWS["combination"]) if e.combination]
-    assert len(held) > 200
-    assert all(e.combination in GENERATOR.held_combinations for e in held)
-
-
-def test_a_seventh_of_the_families_is_held_out_in_both_directions_and_of_every_reason() -> None:
-    held = GENERATOR.held_families
-    assert held < set(GENERATOR.families)
-    assert 0.12 < len(held) / len(GENERATOR.families) < 0.2
-    rng = Random(4)
-    answers = [GENERATOR.sample(rng, family=f, draw=Draw()).answer for f in sorted(held)]
-    assert {a.get("abstain") for a in answers} == {None, *SKILL.abstain.reasons}
-    assert sum(".en." in f for f in held) > 20
-    assert sum(".ja." in f for f in held) > 20
+def test_families_are_held_out_in_both_directions() -> None:
+    held = ENGINE.generator.held_families
+    assert sum(".en." in family for family in held) > 20
+    assert sum(".ja." in family for family in held) > 20
 
 
 def test_the_lexicon_has_its_terms_once() -> None:
-    tables = tomllib.loads((ENGINE / "lexicon.toml").read_text(encoding="utf-8"))
+    tables = tomllib.loads((ENGINE.folder / "lexicon.toml").read_text(encoding="utf-8"))
     pairs = [
         tuple(cell.strip().removeprefix("~") for cell in line.split("|")[:2])
         for table in ("parts", "words", "quantities", "conditions")
@@ -164,15 +92,16 @@ def test_the_lexicon_has_its_terms_once() -> None:
 
 
 def test_the_pairs_of_the_readme_can_be_pointed_both_ways() -> None:
-    readme = (ENGINE / "README.md").read_text(encoding="utf-8")
+    readme = (ENGINE.folder / "README.md").read_text(encoding="utf-8")
     table = readme[readme.index("| meaning |") :]
     rows = re.findall(r"^\| [^|]+ \| ([^|]+) \| ([^|]+) \|$", table, re.MULTILINE)[1:]
     assert len(rows) >= 20
+    schema = ENGINE.skill.output_schema
     for english, japanese in rows:
         for source, target in ((english, japanese), (japanese, english)):
-            marked = SPANS.mark({"text": source})
-            pointed = marked.point({"translation": target}, SKILL.output_schema)
-            assert marked.resolve(pointed, SKILL.output_schema) == {"translation": target}
+            marked = ENGINE.spans.mark({"text": source})
+            pointed = marked.point({"translation": target}, schema)
+            assert marked.resolve(pointed, schema) == {"translation": target}
 
 
 @pytest.mark.parametrize(
@@ -188,7 +117,7 @@ def test_the_pairs_of_the_readme_can_be_pointed_both_ways() -> None:
     ],
 )
 def test_codes_and_numbers_of_any_line_are_pieces(text: str, pieces: list[str] | None) -> None:
-    marked = SPANS.mark({"text": text})
+    marked = ENGINE.spans.mark({"text": text})
     found = [piece.value for piece in marked.pieces]
     if pieces is None:
         pieces = ["14:05", "2026-11-22", "192.168.0.10", "0x1A3F"]
