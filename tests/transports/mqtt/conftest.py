@@ -260,8 +260,11 @@ class Bridged:
     bridge: MqttBridge
 
     async def connected(self) -> None:
+        """Wait until the broker has confirmed the announcements, sent after the subscriptions."""
+        connection = self.bridge._connection
+        assert connection is not None
         async with asyncio.timeout(PATIENCE_S):
-            while not self.bridge.is_connected:  # noqa: ASYNC110 - only tests ask
+            while not connection.is_up or connection._unsent:  # noqa: ASYNC110 - only tests ask
                 await asyncio.sleep(0.005)
 
 
