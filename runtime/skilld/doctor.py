@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.metadata
 import os
 import platform
+import socket
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -13,7 +15,7 @@ from pathlib import Path
 from skilld.app import find_engines
 from skilld.app.box_plan import explain, plan_served
 from skilld.app.host_memory import HostMemory
-from skilld.config import Config, default_socket_path
+from skilld.config import Config, MqttConfig, default_socket_path, read_config
 from skilld.core.errors import SkilldError
 from skilld.core.manifest import read_manifest, verify_files
 
@@ -35,9 +37,25 @@ class Check:
     found: str
 
 
-def examine(engines: Iterable[Path]) -> list[Check]:
-    """Examine this machine, and the given engine folders; changes nothing."""
+def examine(
+    engines: Iterable[Path], *, config_path: Path | None = None, broker: str | None = None
+) -> list[Check]:
+    """Examine this machine, engine folders and a broker; changes nothing.
+
+    Args:
+        engines: folders to look at, beside those of the configuration.
+        config_path: of the daemon; None for none.
+        broker: address of one to time instead of the configured one; None for that.
+    """
     checks = [_guarded(check) for check in (_python, _cpu, _memory, _openvino, _socket)]
+    config = Config()
+    if config_path is not None:
+        try:
+            config = read_config(config_path)
+        except SkilldError as error:
+            return [*checks, Check("config", is_ok=False, found=error.message)]
+        checks.append(Check("config", is_ok=True, found=f"{config_path} can be read"))
+    engines = [*engines, *config.engines]
     paths: list[Path] = []
     for path in engines:
         try:
@@ -47,6 +65,9 @@ def examine(engines: Iterable[Path]) -> list[Check]:
     checks += [_engine(path) for path in paths]
     if paths:
         checks.append(_fit(paths))
+    mqtt = config.mqtt if broker is None else config.mqtt.model_copy(update={"broker": broker})
+    if mqtt.broker is not None:
+        checks.append(_broker(mqtt))
     return checks
 
 
@@ -125,6 +146,29 @@ def _socket() -> Check:
         if os.access(folder, os.W_OK)
         else f"{folder} cannot be written; give --socket, or set SKILLD_SOCKET",
     )
+
+
+def _broker(config: MqttConfig) -> Check:
+    from skilld.transports.mqtt.loop_time import SLOW_MS, measure_loop_time
+    from skilld.transports.mqtt.topics import Topics
+
+    try:
+        topics = Topics(config.prefix, config.box or socket.gethostname())
+        loop = asyncio.run(measure_loop_time(config, topics))
+    except SkilldError as error:
+        return Check("broker", is_ok=False, found=f"{error.reason}: {error.message}")
+    found = (
+        f"{config.broker}: a question to ourselves and its answer take {loop.p50_ms:.2f} ms at the "
+        f"median of {loop.num_rounds}, {loop.p99_ms:.2f} ms at the 99th percentile"
+    )
+    if loop.is_held_back:
+        found += (
+            "; the broker holds small packets back: write `set_tcp_nodelay true` into "
+            "mosquitto.conf, as `skilld broker-config` does"
+        )
+    elif loop.is_slow:
+        found += f"; more than {SLOW_MS:.0f} ms is slow: is the network, or a machine, overloaded?"
+    return Check("broker", is_ok=not loop.is_slow, found=found)
 
 
 def _engine(path: Path) -> Check:

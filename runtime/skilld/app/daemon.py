@@ -16,6 +16,7 @@ from skilld.config import Config
 from skilld.kvcache.pressure import PressureGauge
 from skilld.transports.grpc_server import GrpcServer
 from skilld.transports.metrics_server import MetricsServer
+from skilld.transports.mqtt import MqttBridge
 
 _log = logging.getLogger("skilld.daemon")
 
@@ -38,6 +39,7 @@ async def _serve(config: Config) -> int:
     box = Box(config)
     server = GrpcServer(box.service, config.grpc, status=box.status)
     metrics = MetricsServer(config.metrics, status=box.status)
+    mqtt = MqttBridge(box.service, config.mqtt)
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
@@ -45,6 +47,7 @@ async def _serve(config: Config) -> int:
     try:
         await metrics.start()
         await server.start()
+        mqtt.start()
         async with watching(box, host):
             _log.info(
                 "ready with %d engine(s) and %d skill(s)",
@@ -53,13 +56,14 @@ async def _serve(config: Config) -> int:
             )
             await stop.wait()
             server.set_draining()
+            mqtt.set_draining()
             if not await box.service.drain(config.grpc.drain_timeout_s):
                 _log.warning(
                     "calls in flight after %.1f s are cut off", config.grpc.drain_timeout_s
                 )
     finally:
         await metrics.stop()
-        await server.stop(_GOODBYE_S)
+        await asyncio.gather(server.stop(_GOODBYE_S), mqtt.stop())
         await box.stop()
     return 0
 

@@ -14,6 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from skilld import __version__
+from skilld.cli.broker import add_broker_arguments, broker_config_command
 from skilld.cli.console import err
 from skilld.cli.daemon import (
     call_command,
@@ -139,6 +140,9 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="serve a network interface without TLS: anyone there can read and make calls",
     )
+    serve.add_argument(
+        "--mqtt", metavar="ADDRESS", help="host:port or unix:/path of a broker to take calls from"
+    )
     serve.add_argument("--kv-budget", type=_bytes_argument, help='for instance "512MiB"')
     serve.add_argument("--num-threads", type=int, help="CPU threads of a step")
     serve.add_argument("--mode", choices=("fast", "parity"), help="parity: exact f32, slow")
@@ -165,6 +169,16 @@ def _parser() -> argparse.ArgumentParser:
 
     doctor = add("doctor", doctor_command, "Examine this machine and these engines.")
     doctor.add_argument("engines", type=Path, nargs="*", help="engine folders, or folders of them")
+    doctor.add_argument("--config", type=Path, help="TOML file of the daemon: its engines, broker")
+    doctor.add_argument("--broker", metavar="ADDRESS", help="host:port or unix:/path of a broker")
+
+    add_broker_arguments(
+        add(
+            "broker-config",
+            broker_config_command,
+            "Write a hardened mosquitto configuration, with a role for every name.",
+        )
+    )
     return parser
 
 

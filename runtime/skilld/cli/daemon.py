@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from skilld.cli.console import connect, err, out, print_json
 from skilld.config import Config, default_socket_path, read_config
@@ -38,6 +39,8 @@ def _config_of(options: argparse.Namespace) -> Config:
     if config.grpc.socket_path is None and "socket_path" not in grpc and options.tcp is None:
         grpc["socket_path"] = default_socket_path()
     changes: dict[str, Any] = {"grpc": config.grpc.model_copy(update=grpc)}
+    if options.mqtt is not None:
+        changes["mqtt"] = config.mqtt.model_copy(update={"broker": options.mqtt})
     if options.engines:
         changes["engines"] = tuple(options.engines)
     if options.kv_budget is not None:
@@ -111,11 +114,13 @@ def doctor_command(options: argparse.Namespace) -> int:
     """Examine this machine and these engines."""
     from skilld.doctor import examine
 
-    checks = examine(options.engines)
+    checks = examine(options.engines, config_path=options.config, broker=options.broker)
     if options.json:
         print_json([{"check": c.name, "ok": c.is_ok, "found": c.found} for c in checks])
     else:
+        table = Table("", "check", "found")
         for check in checks:
-            mark = "[green]ok  [/]" if check.is_ok else "[bold red]FAIL[/]"
-            out.print(mark, f"[bold]{check.name}[/]:", check.found, highlight=False)
+            mark = "[green]ok[/]" if check.is_ok else "[bold red]FAIL[/]"
+            table.add_row(mark, Text(check.name, overflow="fold"), Text(check.found))
+        out.print(table)
     return 0 if all(check.is_ok for check in checks) else EXIT_NO

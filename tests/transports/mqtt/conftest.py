@@ -150,17 +150,16 @@ class Client:
         self._client.on_disconnect = lambda *args: self._tell(("disconnected", args[3]))
         self._client.on_subscribe = lambda *args: self._tell(("subscribed", args[3]))
         self._client.on_publish = lambda *args: self._tell(("published", args[3]))
-        self._client.on_message = lambda _client, _data, message: self._loop.call_soon_threadsafe(
-            self._arrived.put_nowait, _received(message)
-        )
-        self._client.on_socket_open = lambda _client, _data, sock: sock.setsockopt(
-            socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-        )
+        self._client.on_message = self._on_message
+        self._client.on_socket_open = _send_at_once
         self._client.connect_async("127.0.0.1", port)
         self._client.loop_start()
 
     def _tell(self, event: tuple[str, Any]) -> None:
         self._loop.call_soon_threadsafe(self._events.put_nowait, event)
+
+    def _on_message(self, _client: object, _data: object, message: mqtt.MQTTMessage) -> None:
+        self._loop.call_soon_threadsafe(self._arrived.put_nowait, _received(message))
 
     async def event(self, name: str) -> Any:
         """Wait for something to happen to the connection."""
@@ -189,7 +188,7 @@ class Client:
     ) -> None:
         if isinstance(payload, dict | list):
             payload = json.dumps(payload)
-        properties = Properties(PacketTypes.PUBLISH) if self._v5 else None  # type: ignore[no-untyped-call]
+        properties = Properties(PacketTypes.PUBLISH) if self._v5 else None
         if properties is not None:
             for key, value in (
                 ("ResponseTopic", reply_to),
@@ -222,6 +221,10 @@ class Client:
     async def close(self) -> None:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+
+
+def _send_at_once(_client: object, _data: object, sock: Any) -> None:
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _received(message: mqtt.MQTTMessage) -> Received:

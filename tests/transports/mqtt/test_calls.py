@@ -12,6 +12,7 @@ from tests.transports.mqtt.conftest import (
     Connect,
     OpenBridge,
     OpenRobot,
+    Received,
     program,
 )
 
@@ -123,7 +124,7 @@ async def test_a_stream_counts_its_events_and_says_which_is_last(
     async with open_bridge(broker):
         robot = await open_robot(broker)
         robot.ask(TEXT, user=[("stream", "true")], request_id="s")
-        events = []
+        events: list[Received] = []
         while not events or events[-1].user["final"] != "true":
             events.append(await robot.client.next())
     assert [event.user["seq"] for event in events] == [str(i) for i in range(len(events))]

@@ -122,7 +122,7 @@ async def test_the_shorter_deadline_ends_a_call(
             {"user": [("deadline_ms", "60")], "expiry_s": 30},
             {"user": [("deadline_ms", "30000")], "expiry_s": 1},
         ):
-            reply = await robot.call(long, **rest)  # type: ignore[arg-type]
+            reply = await robot.call(long, **rest)
             assert reply.user["reason"] == "DEADLINE_EXCEEDED"
 
 
