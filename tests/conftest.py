@@ -62,6 +62,27 @@ maxItems = 300
 items = {type = "integer", minimum = 0, maximum = 9}
 """
 
+# generator.py of an engine folder: words that `plc-triage` must decline, in two families.
+WORD_GENERATOR = """
+from skilld.training.example import Example
+
+
+class Generator:
+    version = "7"
+    families = {"plain": 1.0, "odd": 1.0}
+    held_families = frozenset({"odd"})
+    held_values = ()
+    held_combinations = frozenset()
+
+    def sample(self, rng, *, family, draw):
+        word = "".join(rng.choices("abcdefgh", k=9))
+        lines = {"plain": [word], "odd": [word, word]}[family]
+        return Example(family, {"lines": lines}, {"abstain": "not_a_log"})
+
+
+def load():
+    return Generator()
+"""
 
 _SHAPE = {
     "hidden_size": 64,

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.conftest import WORD_GENERATOR
 
 from skilld.cli import main
 from skilld.cli.engine_answers import Reply, better_of, needs_retry
@@ -18,26 +19,6 @@ from skilld.training.example import Example
 
 SHIPPED = Path(__file__).resolve().parents[2] / "engines" / "plc-triage"
 
-GENERATOR = """
-from skilld.training.example import Example
-
-
-class Generator:
-    version = "7"
-    families = {"plain": 1.0, "odd": 1.0}
-    held_families = frozenset({"odd"})
-    held_values = ()
-    held_combinations = frozenset()
-
-    def sample(self, rng, *, family, draw):
-        word = "".join(rng.choices("abcdefgh", k=9))
-        lines = {"plain": [word], "odd": [word, word]}[family]
-        return Example(family, {"lines": lines}, {"abstain": "not_a_log"})
-
-
-def load():
-    return Generator()
-"""
 BASELINES = """
 def rules(inputs):
     return [{"abstain": "not_a_log"} for _ in inputs]
@@ -75,7 +56,7 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("engines") / "words"
     shutil.copytree(SHIPPED / "engine", folder / "engine")
     shutil.copytree(SHIPPED / "engine" / "skills", folder / "skills")
-    (folder / "generator.py").write_text(GENERATOR)
+    (folder / "generator.py").write_text(WORD_GENERATOR)
     (folder / "baselines.py").write_text(BASELINES)
     (folder / "training.toml").write_text(SETTINGS)
     shutil.copy(SHIPPED / "golden.jsonl", folder / "handmade.jsonl")

@@ -16,6 +16,8 @@ assert skilld.training
 pytest.importorskip("torch", reason="needs the [train] extra")
 transformers = pytest.importorskip("transformers", reason="needs the [train] extra")
 
+from tests.conftest import WORD_GENERATOR  # noqa: E402
+
 from skilld.training.settings import ModelSettings  # noqa: E402
 from skilld.training.specialist import make_specialist  # noqa: E402
 
@@ -32,26 +34,6 @@ SHAPE = ModelSettings(
     context_limit=256,
 )
 
-GENERATOR = """
-from skilld.training.example import Example
-
-
-class Generator:
-    version = "1"
-    families = {"plain": 1.0, "odd": 1.0}
-    held_families = frozenset({"odd"})
-    held_values = ()
-    held_combinations = frozenset()
-
-    def sample(self, rng, *, family, draw):
-        word = "".join(rng.choices("abcdefgh", k=9))
-        lines = {"plain": [word], "odd": [word, word]}[family]
-        return Example(family, {"lines": lines}, {"abstain": "not_a_log"})
-
-
-def load():
-    return Generator()
-"""
 SETTINGS = """
 skill = "plc-triage"
 [data]
@@ -80,7 +62,7 @@ num_threads = 1
 def source(tmp_path: Path) -> Path:
     folder = tmp_path / "words"
     shutil.copytree(SHIPPED / "skills", folder / "skills")
-    (folder / "generator.py").write_text(GENERATOR)
+    (folder / "generator.py").write_text(WORD_GENERATOR)
     (folder / "training.toml").write_text(SETTINGS)
     return folder
 
@@ -110,7 +92,7 @@ def test_it_goes_on_with_newer_data_and_the_tokenizer_it_knows(source: Path) -> 
     make_specialist(source, console=Console(quiet=True))
     tokenizer = (source / "checkpoint" / "tokenizer.json").read_bytes()
     weights = (source / "checkpoint" / "model.safetensors").read_bytes()
-    (source / "generator.py").write_text(GENERATOR.replace("abcdefgh", "ijklmnop"))
+    (source / "generator.py").write_text(WORD_GENERATOR.replace("abcdefgh", "ijklmnop"))
     settings = (source / "training.toml").read_text()
     (source / "training.toml").write_text(settings.replace("num_steps = 1", "num_steps = 3"))
     make_specialist(source, console=Console(quiet=True))
