@@ -9,7 +9,7 @@ import shutil
 import socket
 import subprocess
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -131,7 +131,9 @@ class Received:
 class Client:
     """A client of a broker; what arrives is read with `next`."""
 
-    def __init__(self, port: int, name: str, *, v5: bool = True, **tls: str) -> None:
+    def __init__(
+        self, port: int, name: str, *, v5: bool = True, tls: Mapping[str, str] | None = None
+    ) -> None:
         self.name = name
         self._loop = asyncio.get_running_loop()
         self._arrived: asyncio.Queue[Received] = asyncio.Queue()
@@ -142,7 +144,7 @@ class Client:
             protocol=mqtt.MQTTv5 if v5 else mqtt.MQTTv311,
         )
         self._v5 = v5
-        if tls:
+        if tls is not None:
             self._client.tls_set(
                 ca_certs=tls["ca"], certfile=tls.get("certificate"), keyfile=tls.get("key")
             )
@@ -236,7 +238,12 @@ class Connect(Protocol):
     """Opens a client of a broker and waits until it is connected."""
 
     async def __call__(
-        self, broker: Broker, name: str = "robot1", *, v5: bool = True, **tls: str
+        self,
+        broker: Broker,
+        name: str = "robot1",
+        *,
+        v5: bool = True,
+        tls: Mapping[str, str] | None = None,
     ) -> Client: ...
 
 
@@ -245,9 +252,13 @@ async def connect() -> AsyncIterator[Connect]:
     async with contextlib.AsyncExitStack() as stack:
 
         async def opened(
-            broker: Broker, name: str = "robot1", *, v5: bool = True, **tls: str
+            broker: Broker,
+            name: str = "robot1",
+            *,
+            v5: bool = True,
+            tls: Mapping[str, str] | None = None,
         ) -> Client:
-            client = Client(broker.port, name, v5=v5, **tls)
+            client = Client(broker.port, name, v5=v5, tls=tls)
             stack.push_async_callback(client.close)
             await client.event("connected")
             return client

@@ -150,7 +150,7 @@ PUBLISHING = [
 async def test_who_may_publish_what(
     guarded: Broker, pem: Path, connect: Connect, name: str
 ) -> None:
-    client = await connect(guarded, name, **tls_of(pem, name))
+    client = await connect(guarded, name, tls=tls_of(pem, name))
     for who, topic, is_allowed in PUBLISHING:
         if who == name:
             assert await may_publish(client, topic) == is_allowed, topic
@@ -184,9 +184,9 @@ async def test_who_may_read_what(
     is_allowed: bool,
     meeting: str | None,
 ) -> None:
-    sender = await connect(guarded, writer, **tls_of(pem, writer))
-    listener = await connect(guarded, reader, **tls_of(pem, reader))
-    witness = await connect(guarded, "witness", **tls_of(pem, _who_reads(topic)))
+    sender = await connect(guarded, writer, tls=tls_of(pem, writer))
+    listener = await connect(guarded, reader, tls=tls_of(pem, reader))
+    witness = await connect(guarded, "witness", tls=tls_of(pem, _who_reads(topic)))
     await witness.subscribe(topic)
     filters = ["#"] if meeting is None else [topic, "#", meeting]
     await listener.subscribe(*filters)
@@ -222,7 +222,7 @@ async def test_without_a_certificate_of_the_site_nobody_comes_in(
     guarded: Broker, pem: Path, name: str
 ) -> None:
     tls = {"ca": str(pem / "ca.pem")} if name == "nobody" else tls_of(pem, name)
-    client = Client(guarded.port, name, **tls)
+    client = Client(guarded.port, name, tls=tls)
     try:
         reason = await client.event("disconnected")
         assert reason.is_failure
@@ -257,7 +257,7 @@ def config_of(broker: Broker, pem: Path, name: str) -> MqttConfig:
 async def test_calls_go_through_the_guarded_broker(
     guarded: Broker, pem: Path, box1: Bridged, connect: Connect
 ) -> None:
-    robot = Robot(await connect(guarded, "robot1", **tls_of(pem, "robot1")))
+    robot = Robot(await connect(guarded, "robot1", tls=tls_of(pem, "robot1")))
     await robot.client.subscribe(f"{robot.replies}/#", "skilld/box/+/status")
     status = await robot.client.next()
     assert (status.topic, status.json["state"]) == ("skilld/box/box1/status", "online")
@@ -271,7 +271,7 @@ async def test_calls_go_through_the_guarded_broker(
 async def test_a_box_that_may_not_say_how_it_is_does_not_get_in_the_way(
     guarded: Broker, pem: Path, open_daemon: OpenDaemon, connect: Connect
 ) -> None:
-    watcher = await connect(guarded, "team1", **tls_of(pem, "team1"))
+    watcher = await connect(guarded, "team1", tls=tls_of(pem, "team1"))
     await watcher.subscribe("skilld/box/robot2/status")
     async with open_daemon() as daemon:
         bridge = MqttBridge(daemon.box.service, config_of(guarded, pem, "robot2"))

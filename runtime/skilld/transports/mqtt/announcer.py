@@ -54,22 +54,25 @@ class Announcer:
         """Tell a broker that knows nothing yet."""
         self._told.clear()
         self._pooled.clear()
+        if self._state == "online":
+            connection.subscribe(
+                [Subscription(self._topics.own_requests), Subscription(self._topics.own_cancels)]
+            )
+        self.refresh(connection)
+        # After our own announcements, which take the place of what was there: else every start
+        # would put right what it is about to say anyway.
         connection.subscribe(
             [
                 Subscription(topics, skips_retained=False)
                 for topics in (self._topics.every_meta, self._topics.status)
             ]
         )
-        if self._state == "online":
-            connection.subscribe(
-                [Subscription(self._topics.own_requests), Subscription(self._topics.own_cancels)]
-            )
-        self.refresh(connection)
 
     def refresh(self, connection: Connection) -> None:
         """Tell what changed, and take part in the pools of the skills served."""
         if not connection.is_up:
             return
+        self._pool(connection)  # first: who reads that we are here may call at once
         wanted = self._wanted(connection.max_packet_bytes)
         for topic in self._told.keys() - wanted.keys():
             self._tell(connection, topic, b"")
@@ -78,7 +81,6 @@ class Announcer:
             if self._told.get(topic) != payload:
                 self._tell(connection, topic, payload)
                 self._told[topic] = payload
-        self._pool(connection)
 
     def end(self, connection: Connection, state: State) -> None:
         """Take no more calls, and say so; `state` is "draining" or "offline"."""
