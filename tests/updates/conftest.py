@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from securesystemslib.signer import CryptoSigner, SSlibKey
 
+from skilld.core.errors import ArtefactError, NotFoundError, UnavailableError
 from skilld.core.manifest import (
     BuildHost,
     CacheLayout,
@@ -23,9 +25,14 @@ from skilld.core.manifest import (
     file_sha256,
     write_manifest,
 )
-from skilld.updates.bundle import Release
+from skilld.updates.box import BoxFacts, Updater
+from skilld.updates.bundle import Release, pack
+from skilld.updates.bundle.release import SelfTest
+from skilld.updates.machine import Outcome, SkillState, Status
+from skilld.updates.machine.events import TrialReport
 from skilld.updates.publishing import Repository, Waiting
-from skilld.updates.trust import Job, sign_job
+from skilld.updates.store import Files
+from skilld.updates.trust import BlobRange, BlobSource, Job, sign_job
 
 SKILL = """
 id = "echo"
@@ -179,3 +186,194 @@ def publisher(tmp_path: Path) -> Publisher:
     publisher = Publisher(tmp_path / "repository")
     publisher.create()
     return publisher
+
+
+class PlainTrust:
+    """Trusts releases it is given, without signatures: for tests of everything else."""
+
+    def __init__(self, *releases: Release) -> None:
+        self.releases = {(release.skill, release.seq): release for release in releases}
+        self.time_s = 1000.0
+        self.is_reachable = True
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    def refresh(self, source: BlobSource) -> None:
+        if not self.is_reachable:
+            raise UnavailableError("no way there", reason="SOURCE_UNAVAILABLE")
+
+    def job(self, data: bytes) -> Job:
+        return Job.model_validate_json(data)
+
+    def release(self, skill: str, seq: int) -> Release:
+        return self.releases[skill, seq]
+
+
+class EngineSource:
+    """Blobs out of engine folders. `spoil` may lose, damage, double or reorder what is sent."""
+
+    def __init__(self, *engines: Path) -> None:
+        self.blobs = {
+            file_sha256(path): path.read_bytes()
+            for engine in engines
+            for path in engine.rglob("*")
+            if path.is_file()
+        }
+        self.num_bytes = 0
+        self.spoil: Callable[[list[tuple[BlobRange, bytes]]], list[tuple[BlobRange, bytes]]]
+        self.spoil = list
+
+    def metadata(self, name: str, max_bytes: int) -> bytes:
+        raise NotFoundError(name, reason="NOT_PUBLISHED")
+
+    def blocks(self, wanted: Iterable[BlobRange]) -> Iterator[tuple[BlobRange, bytes]]:
+        sent = [
+            (part, self.blobs[part.sha256][part.offset : part.offset + part.num_bytes])
+            for part in wanted
+        ]
+        for part, data in self.spoil(sent):
+            self.num_bytes += len(data)
+            yield part, data
+
+
+class MemoryBox:
+    """A box with room for some engines, which loads them from the store it is given.
+
+    It checks itself: what is routed to is loaded, and what is loaded was whole on the disk.
+    """
+
+    def __init__(self, files: Files, *, room: int = 2) -> None:
+        self.files = files
+        self.room = room
+        self.loaded: set[tuple[str, Path | None]] = set()
+        self.routed: dict[str, Path | None] = {}
+        self.bad_folders: set[str] = set()
+        self.broken_folders: set[str] = set()
+        self.events: list[str] = []
+
+    def boot(self, folders: Mapping[str, Path | None]) -> None:
+        for skill, folder in folders.items():
+            self.load(skill, folder)
+            self.routed[skill] = folder
+
+    def fits_beside(self, skill: str, folder: Path | None) -> bool:
+        return (skill, folder) in self.loaded or len(self.loaded) < self.room
+
+    def load(self, skill: str, folder: Path | None) -> None:
+        if (skill, folder) in self.loaded:
+            return
+        if len(self.loaded) >= self.room:
+            raise ArtefactError("no memory", path=folder or Path(), reason="DOES_NOT_FIT")
+        if folder is not None:
+            if folder.name in self.broken_folders:
+                raise ArtefactError("no engine", path=folder, reason="BAD_ENGINE")
+            self._check(str(folder.relative_to("/store")))
+        self.events.append(f"load {folder.name if folder else None}")
+        self.loaded.add((skill, folder))
+
+    def _check(self, folder: str) -> None:
+        manifest = EngineManifest.model_validate_json(self.files.read(f"{folder}/manifest.json"))
+        for name, entry in manifest.files.items():
+            content = self.files.read(f"{folder}/{name}")
+            assert hashlib.sha256(content).hexdigest() == entry.sha256, f"{folder}/{name}"
+
+    def self_test(self, skill: str, folder: Path | None, test: SelfTest) -> list[str]:
+        assert (skill, folder) in self.loaded
+        assert test.num_cases == 1
+        return ["said no"] if folder and folder.name in self.bad_folders else []
+
+    def route(self, skill: str, folder: Path | None) -> None:
+        assert (skill, folder) in self.loaded
+        self.events.append(f"route {folder.name if folder else None}")
+        self.routed[skill] = folder
+
+    def retire(self, skill: str, folder: Path | None) -> None:
+        if (skill, folder) in self.loaded:
+            self.events.append(f"retire {folder.name if folder else None}")
+            self.loaded.remove((skill, folder))
+        if self.routed.get(skill) == folder:
+            self.routed.pop(skill, None)
+
+
+class Rig:
+    """An updater on a disk, with everything around it; `restart` is a new process."""
+
+    def __init__(self, files: Files, *engines: Path, room: int = 2) -> None:
+        self.files = files
+        self.room = room
+        self.trust = PlainTrust(*(pack(engine, seq=n + 1) for n, engine in enumerate(engines)))
+        self.source = EngineSource(*engines)
+        self.clock_s = 0.0
+        self.answers: list[tuple[str, Status, str]] = []
+        self.history: list[SkillState] = []
+        self.progress: list[int] = []
+        self.restart()
+
+    def restart(self) -> None:
+        self.box = MemoryBox(self.files, room=self.room)
+        self.updater = Updater(
+            self.files,
+            Path("/store"),
+            trust=self.trust,
+            source=self.source,
+            activation=self.box,
+            facts=BoxFacts(
+                "box1", "0.1.0", "x86_64", {"openvino": "2026.4.1"}, reserve_bytes=1 << 10
+            ),
+            listener=self,
+            clock=lambda: self.clock_s,
+        )
+        self.box.boot({"toy": None} | self.updater.start())
+
+    def on_state(self, state: SkillState) -> None:
+        self.history.append(state)
+
+    def on_progress(self, skill: str, held_bytes: int, total_bytes: int) -> None:
+        assert held_bytes <= total_bytes
+        self.progress.append(held_bytes)
+
+    def on_answer(self, job_id: str, status: Status, reason: str) -> None:
+        self.answers.append((job_id, status, reason))
+
+    def submit(self, seq: int, **fields: Any) -> None:
+        number = fields.pop("issued_s", seq)
+        job = {"id": f"j{number}", "skill": "toy", "seq": seq, "issued_s": number, **fields}
+        self.updater.submit(Job.model_validate(job).model_dump_json().encode())
+
+    def work(self) -> None:
+        """Until there is nothing to do at once."""
+        for _ in range(1000):
+            if not self.updater.work():
+                return
+        raise AssertionError("it never ends")
+
+    def finish(self) -> None:
+        """The same, and the trial goes well."""
+        self.work()
+        self.updater.observe("toy", TrialReport(elapsed_s=600.0, num_requests=100))
+        self.work()
+
+    @property
+    def state(self) -> SkillState:
+        (state,) = self.updater.states()
+        return state
+
+    @property
+    def served(self) -> int | None:
+        """The release calls go to."""
+        assert ("toy", self.box.routed["toy"]) in self.box.loaded
+        folder = self.box.routed["toy"]
+        return None if folder is None else int(folder.name)
+
+    @property
+    def outcome(self) -> tuple[Status, Outcome | None, str]:
+        record = self.state.job
+        assert record is not None
+        assert not record.is_open
+        return record.status, record.outcome, record.reason
+
+
+@pytest.fixture
+def make_rig() -> Callable[..., Rig]:
+    return Rig

@@ -5,11 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Mapping
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from skilld.core.errors import UpdateError
 from skilld.updates.bundle.release import Chunk, Release, ReleaseFile
-from skilld.updates.store.files import Files, delete_tree, folder_of, make_folders, write_durably
+from skilld.updates.store.files import Files, delete_tree, folder_of, make_folders
 
 BLOBS = "blobs/sha256"
 PARTIAL = "partial"
@@ -23,6 +21,11 @@ def blob_path(sha256: str) -> str:
     return f"{BLOBS}/{sha256[:2]}/{sha256}"
 
 
+def part_path(sha256: str) -> str:
+    """Where a blob lies while it is on its way."""
+    return f"{PARTIAL}/{sha256}.part"
+
+
 def sha256_of(files: Files, path: str) -> str:
     """Of a file's content, in hex."""
     digest = hashlib.sha256()
@@ -31,15 +34,6 @@ def sha256_of(files: Files, path: str) -> str:
         digest.update(data)
         offset += len(data)
     return digest.hexdigest()
-
-
-class _Claims(BaseModel):
-    """What a map says of its file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    chunks: tuple[int, ...] = ()
-    held_bytes: int = 0
 
 
 class BlobStore:
@@ -71,14 +65,6 @@ class BlobStore:
         """
         return Partial(self._files, file)
 
-    def held_bytes(self) -> int:
-        """Bytes of chunks that downloads in progress have safely on disk."""
-        total = 0
-        for name in self._files.list(PARTIAL):
-            if name.endswith(".map"):
-                total += _read_claims(self._files, f"{PARTIAL}/{name}").held_bytes
-        return total
-
     def collect(self, kept: Iterable[Release], *, keep_partial: bool) -> int:
         """Delete what no kept release needs.
 
@@ -99,32 +85,36 @@ class BlobStore:
 
 
 class Partial:
-    """A file on its way: `.part` with its full length, `.map` with the chunks it has.
+    """A file on its way: a `.part` of its full length, filled chunk by chunk in any order.
 
-    The map only ever claims chunks that were synced before it. After a restart each of them is
-    hashed again all the same: disks lie.
+    Which chunks it has is not written down: after a restart all of them are hashed, which is read
+    speed, finds more than any list could vouch for, and believes nothing a disk claims.
     """
 
     def __init__(self, files: Files, file: ReleaseFile) -> None:
         self._files = files
         self._file = file
-        self._part = f"{PARTIAL}/{file.sha256}.part"
-        self._map = f"{PARTIAL}/{file.sha256}.map"
+        self._part = part_path(file.sha256)
         self._offsets = _offsets(file.chunks)
         self._unsynced_bytes = 0
         self._has: set[int] = set()
         make_folders(files, PARTIAL)
         if files.size(self._part) == file.num_bytes:
-            self._has = {number for number in self._claimed() if self._is_right(number)}
+            self._has = {n for n in range(len(file.chunks)) if self._is_right(n)}
         else:
             delete_tree(files, self._part)
-            delete_tree(files, self._map)
             files.allocate(self._part, file.num_bytes)
+            files.sync(PARTIAL)
 
     @property
     def missing(self) -> list[int]:
         """Numbers of the chunks that are still to come."""
         return [number for number in range(len(self._file.chunks)) if number not in self._has]
+
+    @property
+    def held_bytes(self) -> int:
+        """Bytes of the chunks that are here."""
+        return sum(self._file.chunks[number].num_bytes for number in self._has)
 
     def offset(self, number: int) -> int:
         """Where a chunk begins in the file, in bytes."""
@@ -150,40 +140,30 @@ class Partial:
 
     def checkpoint(self) -> None:
         """Make what has arrived outlast a power cut."""
-        if not self._unsynced_bytes:
-            return
-        self._files.sync(self._part)
-        held = sum(self._file.chunks[number].num_bytes for number in self._has)
-        claims = _Claims(chunks=tuple(sorted(self._has)), held_bytes=held)
-        write_durably(self._files, self._map, claims.model_dump_json().encode())
-        self._unsynced_bytes = 0
+        if self._unsynced_bytes:
+            self._files.sync(self._part)
+            self._unsynced_bytes = 0
 
     def finish(self) -> None:
         """Make the complete file a blob, durably.
 
         Raises:
-            UpdateError: reason DIGEST_MISMATCH: the chunks are right and the whole is not, which
+            UpdateError: reason BAD_CONTENTS: the chunks are right and the whole is not, which
                 only a wrong description can be the cause of.
         """
         assert not self.missing
         if sha256_of(self._files, self._part) != self._file.sha256:
-            delete_tree(self._files, self._map)
             delete_tree(self._files, self._part)
             raise UpdateError(
                 f"{self._file.path} does not have the digest its release names, though all its "
                 "chunks do: the release is made wrongly",
-                reason="DIGEST_MISMATCH",
+                reason="BAD_CONTENTS",
             )
         self._files.sync(self._part)
         target = blob_path(self._file.sha256)
         make_folders(self._files, folder_of(target))
         self._files.rename(self._part, target)
         self._files.sync(folder_of(target))
-        delete_tree(self._files, self._map)
-
-    def _claimed(self) -> list[int]:
-        claims = _read_claims(self._files, self._map)
-        return [number for number in claims.chunks if 0 <= number < len(self._file.chunks)]
 
     def _is_right(self, number: int) -> bool:
         chunk = self._file.chunks[number]
@@ -214,11 +194,3 @@ def _offsets(chunks: Iterable[Chunk]) -> list[int]:
         offsets.append(offset)
         offset += chunk.num_bytes
     return offsets
-
-
-def _read_claims(files: Files, path: str) -> _Claims:
-    """Of a map; one that is missing or damaged claims nothing."""
-    try:
-        return _Claims.model_validate_json(files.read(path))
-    except (OSError, ValidationError):
-        return _Claims()

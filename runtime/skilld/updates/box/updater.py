@@ -1,0 +1,353 @@
+"""`Updater`: carries out what the state machine decides, for every name on one box.
+
+The life of an update:
+
+1. `submit` checks a job's signatures and hands it to the machine.
+2. Whatever the machine decides is written durably, told to the listener, and only then done.
+3. `work` does one action at a time (a download in slices) and hands its result to the machine.
+4. A source that is away is asked again later; every other error is an event like any other.
+5. In a trial, `observe` hands in how the candidate does, until the machine commits or rolls back.
+6. `start`, after a restart, says what to serve, and 3 goes on where it was.
+
+It is driven by one thread, which owns it; others put orders into `inbox`.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from queue import SimpleQueue
+from typing import Protocol
+
+from skilld.core.errors import SkilldError, UnavailableError, UpdateError
+from skilld.updates.box.activation import Activation, activate, roll_back
+from skilld.updates.box.intake import Intake, Trust
+from skilld.updates.box.requirements import BoxFacts
+from skilld.updates.box.states import StateStore
+from skilld.updates.machine import events as e
+from skilld.updates.machine.machine import Decision, decide
+from skilld.updates.machine.state import SkillState, Status
+from skilld.updates.store.blobs import BlobStore
+from skilld.updates.store.files import Files
+from skilld.updates.store.releases import ReleaseStore, release_folder
+from skilld.updates.trust.sources import BlobSource
+
+_log = logging.getLogger("skilld.updates")
+
+_SLICE_S = 2.0  # of a download, before orders are taken and progress is shown
+_FIRST_RETRY_S = 1.0
+_MAX_RETRY_S = 60.0
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
+
+
+class Listener(Protocol):
+    """Who is told how updates go; called by the updater's thread."""
+
+    def on_state(self, state: SkillState) -> None:
+        """A name has a new state, which is durable."""
+
+    def on_progress(self, skill: str, held_bytes: int, total_bytes: int) -> None:
+        """More of a release is here."""
+
+    def on_answer(self, job_id: str, status: Status, reason: str) -> None:
+        """What became of a job that is not the current one of its name."""
+
+
+class Updater:
+    """See the module docstring.
+
+    Args:
+        files: of the store.
+        store_dir: where these files are, for whoever loads an engine from there.
+        trust: in releases and jobs.
+        source: of metadata and blobs.
+        activation: the running box.
+        facts: about it.
+        listener: told of everything.
+        clock: a monotonic one, in seconds.
+    """
+
+    def __init__(
+        self,
+        files: Files,
+        store_dir: Path,
+        *,
+        trust: Trust,
+        source: BlobSource,
+        activation: Activation,
+        facts: BoxFacts,
+        listener: Listener,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.inbox: SimpleQueue[Callable[[Updater], None]] = SimpleQueue()
+        self._store_dir = store_dir
+        self._trust = trust
+        self._source = source
+        self._activation = activation
+        self._facts = facts
+        self._listener = listener
+        self._clock = clock
+        self._files = files
+        self._releases = ReleaseStore(files)
+        self._blobs = BlobStore(files)
+        self._state_store = StateStore(files, self._releases)
+        self._intake = Intake(files, trust, facts, on_progress=listener.on_progress)
+        self._states: dict[str, SkillState] = {}
+        self._pending: dict[str, deque[e.Action]] = {}
+        self._retries: dict[str, tuple[float, float]] = {}  # when, and the wait before it
+        self._halted: set[str] = set()
+
+    def start(self) -> dict[str, Path | None]:
+        """Take up what was left; call once, before anything is loaded.
+
+        Returns:
+            The engine folder to load for every name; None for the one the box was set up with.
+        """
+        for skill in self._state_store.skills():
+            state = self._states[skill] = self._state_store.read(skill)
+            held = 0
+            if state.job is not None and state.job.is_open:
+                held = self._intake.held_bytes(skill, state.job.job.seq)
+            self._feed(skill, e.Restarted(held))
+        return {skill: self._folder(skill, self._serving(skill)) for skill in self._states}
+
+    def states(self) -> list[SkillState]:
+        """Of every name, in order."""
+        return [self._states[skill] for skill in sorted(self._states)]
+
+    def submit(self, data: bytes) -> None:
+        """Take a signed job.
+
+        Raises:
+            UpdateError: it cannot be trusted, or is not for this box.
+            UnavailableError: the source cannot be reached, so nobody can tell; try again.
+        """
+        self._trust.refresh(self._source)
+        job = self._trust.job(data)
+        if job.boxes and self._facts.name not in job.boxes:
+            raise UpdateError(
+                f"job {job.id!r} is for {', '.join(job.boxes[:3])}, not for {self._facts.name}",
+                reason="NOT_FOR_THIS_BOX",
+            )
+        if job.skill not in self._states:
+            self._states[job.skill] = self._state_store.read(job.skill)
+        self._feed(job.skill, e.JobArrived(job))
+
+    def cancel(self, job_id: str) -> None:
+        """Undo a job that is not finished; nothing happens if there is none of that id."""
+        for skill in self._states:
+            self._feed(skill, e.CancelOrdered(job_id))
+
+    def commit(self, job_id: str) -> None:
+        """End a trial well; nothing happens if there is none of that job."""
+        for skill in self._states:
+            self._feed(skill, e.CommitOrdered(job_id))
+
+    def observe(self, skill: str, report: e.TrialReport) -> None:
+        """Hand in how the candidate of a name does."""
+        self._feed(skill, report)
+
+    def lost(self, skill: str, message: str) -> None:
+        """Hand in that the candidate of a name could not be loaded at start, or died for good."""
+        self._feed(skill, e.Failed("LOAD_FAILED", message, is_bad=True))
+
+    def tick(self) -> None:
+        """Let deadlines pass, and try again what a full or read-only disk has stopped."""
+        for skill in list(self._states):
+            if skill in self._halted:
+                self._resume(skill)
+            self._feed(skill, e.Tick())
+
+    def work(self) -> bool:
+        """Do one action; returns whether there is another to do at once."""
+        while not self.inbox.empty():
+            self.inbox.get()(self)
+        for skill, actions in self._pending.items():
+            if actions and self._clock() >= self._retries.get(skill, (0.0, 0.0))[0]:
+                self._do(skill, actions)
+                break
+        return any(
+            actions and self._clock() >= self._retries.get(skill, (0.0, 0.0))[0]
+            for skill, actions in self._pending.items()
+        )
+
+    def _do(self, skill: str, actions: deque[e.Action]) -> None:
+        action = actions[0]
+        try:
+            event = self._carry_out(skill, action)
+        except UnavailableError as error:
+            if isinstance(action, e.Resolve | e.Download):
+                wait_s = min(_MAX_RETRY_S, 2 * self._retries.get(skill, (0.0, 0.5))[1])
+                wait_s = max(wait_s, _FIRST_RETRY_S)
+                self._retries[skill] = (self._clock() + wait_s, wait_s)
+                _log.warning("%s: %s; again in %.0f s", skill, error.message, wait_s)
+                return
+            event = _failure(action, error.reason, error.message)
+        except SkilldError as error:
+            event = _failure(action, error.reason, error.message)
+        except OSError as error:
+            reason = "INSUFFICIENT_SPACE" if error.errno in _NO_SPACE else "STORE_FAILED"
+            event = e.Failed(reason, str(error))
+            if isinstance(action, e.RollBack):
+                event = e.RollbackFailed(str(error))
+        self._retries.pop(skill, None)
+        if event is _AGAIN:
+            return
+        if actions and actions[0] is action:
+            actions.popleft()
+        if event is not None:
+            self._feed(skill, event)
+
+    def _carry_out(self, skill: str, action: e.Action) -> e.Event | None:
+        match action:
+            case e.Resolve(job):
+                return e.Resolved(self._intake.resolve(job, self._source).commit)
+            case e.Download(seq):
+                until_s = self._clock() + _SLICE_S
+                is_done = self._intake.download(
+                    self._intake.incoming(skill, seq),
+                    self._source,
+                    should_pause=lambda: not self.inbox.empty() or self._clock() >= until_s,
+                )
+                return e.Downloaded() if is_done else _AGAIN
+            case e.Verify(seq):
+                self._intake.verify(self._intake.incoming(skill, seq))
+                return e.Verified()
+            case e.Stage(seq):
+                self._intake.stage(self._intake.incoming(skill, seq))
+                return e.Staged()
+            case e.Plan(seq):
+                self._releases.check(self._intake.incoming(skill, seq))
+                return e.Planned(self._activation.fits_beside(skill, self._folder(skill, seq)))
+            case e.Drain(seq):
+                self._activation.retire(skill, self._folder(skill, seq))
+                return e.Drained()
+            case e.Activate(seq, old, is_beside):
+                candidate = self._folder(skill, seq)
+                assert candidate is not None
+                activate(
+                    self._activation,
+                    skill,
+                    candidate=candidate,
+                    old=self._folder(skill, old),
+                    is_beside=is_beside,
+                    test=self._intake.incoming(skill, seq).self_test,
+                )
+                return e.Activated()
+            case e.RollBack(to, candidate_seq):
+                self._roll_back(skill, to, candidate_seq)
+                return e.RolledBack()
+            case e.Collect():
+                self._collect(skill)
+            case e.Answer(job_id, status, reason):
+                self._listener.on_answer(job_id, status, reason)
+        return None
+
+    def _feed(self, skill: str, event: e.Event) -> None:
+        state = self._states[skill]
+        decision = decide(state, event, self._trust.now_s())
+        pending = self._pending.setdefault(skill, deque())
+        if decision.state == state:
+            pending.extend(decision.actions)
+            return
+        try:
+            self._write(skill, decision.state)
+        except OSError as error:
+            self._stop(skill, event, decision, error)
+            return
+        pending.clear()  # they were of a state that is no more
+        pending.extend(decision.actions)
+        self._listener.on_state(decision.state)
+
+    def _write(self, skill: str, state: SkillState) -> None:
+        try:
+            self._state_store.write(state)
+        except OSError as error:
+            if error.errno not in _NO_SPACE:
+                raise
+            self._collect(skill)  # it may be our own garbage that fills the disk
+            self._state_store.write(state)
+        self._states[skill] = state
+        self._halted.discard(skill)
+
+    def _stop(self, skill: str, event: e.Event, decision: Decision, error: OSError) -> None:
+        """What is decided cannot be written, so it must not happen; but a rollback must.
+
+        The box then serves what the file names, which is what a restart would serve.
+        """
+        _log.error("%s: the state cannot be written: %s", skill, error)
+        state = self._states[skill]
+        self._halted.add(skill)
+        self._pending[skill].clear()
+        record = decision.state.job
+        if record is None:
+            return
+        job = event.job if isinstance(event, e.JobArrived) else record.job
+        self._listener.on_answer(job.id, Status.FAILED, "STORE_FAILED")
+        is_undone = isinstance(event, e.Activated)
+        if is_undone or any(isinstance(action, e.RollBack) for action in decision.actions):
+            try:
+                self._roll_back(skill, state.active, record.job.seq)
+            except SkilldError as failure:
+                _log.error("%s: cannot roll back: %s", skill, failure.message)
+
+    def _resume(self, skill: str) -> None:
+        """Go on as after a restart, as soon as the disk can be written again."""
+        try:
+            self._write(skill, self._states[skill])
+        except OSError:
+            return
+        self._feed(skill, e.Restarted(0))
+
+    def _serving(self, skill: str) -> int | None:
+        state = self._states[skill]
+        # A trial whose starts cannot be counted would never end.
+        return state.active if skill in self._halted else state.serving
+
+    def _roll_back(self, skill: str, to: int | None, candidate: int) -> None:
+        folder = self._folder(skill, candidate)
+        assert folder is not None
+        roll_back(self._activation, skill, to=self._folder(skill, to), candidate=folder)
+
+    def _collect(self, skill: str) -> None:
+        """Delete what no state needs any more."""
+        state = self._states[skill]
+        if not (state.job and state.job.is_open):
+            self._intake.forget(skill)
+        self._releases.collect(skill, state.kept)
+        found = [
+            self._releases.read(name, seq)
+            for name in self._releases.skills()
+            for seq in self._releases.seqs(name)
+        ]
+        incoming = [
+            self._intake.incoming_or_none(s.skill, s.job.job.seq)
+            for s in self._states.values()
+            if s.job and s.job.is_open
+        ]
+        self._blobs.collect(
+            [release for release in (*found, *incoming) if release is not None],
+            keep_partial=bool(incoming),
+        )
+
+    def _folder(self, skill: str, seq: int | None) -> Path | None:
+        return None if seq is None else self._store_dir / release_folder(skill, seq)
+
+
+_AGAIN = e.Tick()  # an action that is not finished
+
+
+def _failure(action: e.Action, reason: str, message: str) -> e.Event:
+    match action:
+        case e.Resolve():
+            return e.Refused(reason, message)
+        case e.RollBack():
+            return e.RollbackFailed(message)
+        case e.Verify() | e.Activate():
+            return e.Failed(reason, message, is_bad=True)
+        case _:  # a source that sends wrong bytes must not be able to blacklist a good release
+            return e.Failed(reason, message, is_bad=reason == "BAD_CONTENTS")
