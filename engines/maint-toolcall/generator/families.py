@@ -62,7 +62,7 @@ def read_families(tables: Mapping[str, Any]) -> dict[str, Family]:
 
 
 def shares(families: Iterable[Family]) -> dict[str, float]:
-    """Family id to how often it is drawn. Negatives are about one in six."""
+    """Family id to how often it is drawn. Negatives are about one in seven."""
     families = list(families)
     total = sum(f.weight for f in families if not f.kind)
     scale = total * 0.17 / sum(f.weight for f in families if f.kind)

@@ -36,7 +36,7 @@ from .values import Values
 from .verbs import read_verbs
 from .wording import Wording
 
-VERSION = "1.0.0"
+VERSION = "1.0.1"
 FOLDER = Path(__file__).parents[1]
 
 MAX_REQUEST_CHARS = 290
