@@ -58,7 +58,7 @@ class Draw:
 
 
 class Generator(Protocol):
-    """What `engines/<name>/generator.py` gives as `load()`.
+    """What `engines/<name>/generator` gives as `load()`.
 
     Everything a generator draws comes from the `rng` it is handed, so a seed is a data set.
     """
@@ -110,7 +110,7 @@ def load_generator(folder: Path) -> Generator:
     if not path.is_file():
         path = package / "__init__.py"
     if not path.is_file():
-        raise FileNotFoundError(f"{folder}: a specialist needs a generator.py with load()")
+        raise FileNotFoundError(f"{folder}: a specialist needs a generator with load()")
     module_name = f"skilld_generator_{folder.name.replace('-', '_')}"
     spec = importlib.util.spec_from_file_location(
         module_name,
