@@ -56,8 +56,8 @@ class ClauseWriter:
             case "e":
                 return self._plant.next_time(self._rng, self._report)[0]
             case "v" | "x" | "q":
-                sensor = self._sensor_of(slot)
-                is_bare = kind == "x" or not self._prints_unit(sensor)
+                sensor = self.sensor_of(slot)
+                is_bare = kind == "x" or not self.prints_unit(sensor)
                 text, number = self._plant.print_value(
                     self._rng, self._report, sensor, is_bare=is_bare
                 )
@@ -68,7 +68,7 @@ class ClauseWriter:
             case "w" | "d":
                 sensors = list(self._sensors.values())
                 sensor = sensors[1] if slot == "w2" and len(sensors) > 1 else sensors[0]
-                has_unit = self._prints_unit(sensor)
+                has_unit = self.prints_unit(sensor)
                 if kind == "d":
                     text = self._plant.draw_delta(self._rng, sensor)
                     return text if has_unit else re.sub(r"[^\d.].*$", "", text)
@@ -103,7 +103,7 @@ class ClauseWriter:
         for sensor_slot, value_slot, time_slot in self._gives:
             sensor = self._sensors[sensor_slot]
             is_printed = id(sensor) in self._printed or (self._is_list and self._printed)
-            if is_printed or sensor.unit.name == "pH":
+            if is_printed or sensor.names_unit:
                 sensor.is_unit_known = True
             match time_slot:
                 case "a":
@@ -151,17 +151,23 @@ class ClauseWriter:
         self._names[slot] = name
         return shown
 
-    def _sensor_of(self, slot: str) -> Sensor:
+    def sensor_of(self, slot: str) -> Sensor:
+        """Whose value a slot is."""
         for sensor, value, _ in self._gives:
             if value == slot:
                 return self._sensors[sensor]
         return next(iter(self._sensors.values()))
 
-    def _prints_unit(self, sensor: Sensor) -> bool:
+    def prints_unit(self, sensor: Sensor) -> bool:
         """Whether values of the sensor have their unit in this clause."""
         if self._is_one_name:
             return True
+        # "oil 85, water 60 °C" might mean the unit for both: a unit is printed always or never.
+        units = self._report.printed_units
+        unit = sensor.unit.name
+        if unit not in units:
+            units[unit] = self._rng.random() < self._report.prints_units
         if id(sensor) not in self._units:
-            rate = self._report.prints_units * (0.6 if sensor.is_unit_known else 1.0)
-            self._units[id(sensor)] = self._rng.random() < rate
+            rate = 0.6 if sensor.is_unit_known else 1.0
+            self._units[id(sensor)] = units[unit] and self._rng.random() < rate
         return self._units[id(sensor)]

@@ -27,6 +27,7 @@ from .layouts import (
     LISTS,
     MAX_CHARS,
     NUM_READINGS,
+    NUM_SHORT,
     TABLES,
 )
 from .lists import Lists
@@ -37,7 +38,7 @@ from .prose import Prose
 from .scribe import Scribe
 from .tables import Table
 
-VERSION = "2.0.2"
+VERSION = "2.1.0"
 FOLDER = Path(__file__).parents[1]
 
 
@@ -83,7 +84,7 @@ class SensorExtractGenerator:
     def families(self) -> Mapping[str, float]:
         """Family id to weight. About one in eight is to be declined."""
         prose = {
-            c["id"]: c.get("weight", 1.0) ** 0.5 * (9.0 if c.get("plain") else 1.0)
+            c["id"]: c.get("weight", 1.0) ** 0.5 * (7.0 if c.get("plain") else 1.0)
             for c in self._clauses.values()
         }
         shares: list[tuple[dict[str, float], float]] = [
@@ -156,10 +157,13 @@ class SensorExtractGenerator:
             time_style=time_style(rng, lang),
             minute=rng.randrange(1440),
             step=rng.choice((5, 10, 15, 30, 60, 60, 120)),
-            prints_units=rng.choices((1.0, 0.5, 0.0), (84, 6, 10))[0],
+            prints_units=rng.choices((1.0, 0.5, 0.0), (80, 11, 9))[0],
+            is_short=rng.random() < 0.5,
         )
         report.minute -= report.minute % rng.choice((1, 5, 5, 10, 30, 60))
-        shares = NUM_READINGS[layout]
+        if draw.held_values or draw.held_combination or family in self.held_families:
+            report.is_short = False  # what is held out is as long as ever
+        shares = (NUM_SHORT if report.is_short else NUM_READINGS)[layout]
         wanted = 1 + rng.choices(range(len(shares)), shares)[0]
         match layout:
             case "prose":

@@ -14,6 +14,11 @@ NUM_READINGS = {
 }
 """How often a report of a layout has 1, 2, ... readings, where its clauses allow it. A table has
 what its rows and columns give."""
+NUM_SHORT = {"prose": (55, 35, 10), "chat": (50, 35, 15), "list": (0, 40, 40, 20), "table": (1,)}
+"""The same of the short half of the reports."""
+GRIDS = ((1, 2), (1, 3), (2, 2), (2, 2), (2, 3), (3, 2), (2, 4), (4, 2), (3, 1), (2, 1), (1, 4))
+SHORT_GRIDS = ((1, 2), (1, 3), (1, 3), (1, 4), (2, 2), (2, 2), (2, 3), (3, 1), (3, 1), (4, 1))
+"""How many sensors and times a table has."""
 HELD_COMBINATIONS = frozenset(
     {
         "temperature+chat", "pressure+list", "flow+table", "level+chat", "vibration+table",

@@ -48,6 +48,7 @@ class Lists:
             if "-" in gives[0]:
                 text = text.replace("{v}", "{miss}").replace("{x}", "{miss}")
             clause = {"text": [text], "gives": gives, "lang": report.lang, "apart": is_apart}
+            clause["plain"] = "{w}" not in line
             self._scribe.clause(rng, report, clause)
             report.parts.append(end)
             if rng.random() < 0.06:

@@ -83,6 +83,9 @@ class Report:
     ambient: str | None = None
     common: Sensor | None = None  # whose unit all sensors have, said once at the head
     is_own_said: bool = True  # the clause of the report's own family could be written
+    is_short: bool = False
+    has_rider: bool = False  # a number beside a value, at most one
+    printed_units: dict[str, bool] = field(default_factory=dict)
     is_stale: bool = False  # a time stood behind the last reading: the next must bring its own
 
     @property

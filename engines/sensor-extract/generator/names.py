@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from random import Random
 from typing import Any
 
 from .meaning import Report
+
+_GAUGES = {
+    "en": ("gauge", "meter", "sensor", "transmitter", "probe", "indicator", "detector",
+           "transducer", "instrument", "display", "switch"),
+    "ja": ("計", "計", "センサ", "センサー", "発信器", "検出器", "指示計"),
+}  # fmt: skip
+_AROUND_TAG = {
+    "en": ("{m} {t} {q}", "{m} {t} {q}", "{q} of {m} {t}", "{q} of {t}", "{q} on {t}", "{q} at {t}",
+           "{q} on {m} {t}", "{q} {g} {t}", "{q} {g} {t}", "{m} {q} {g} {t}", "{g} {t}", "{m} {t}",
+           "{t} {q}", "{t} {q}", "{t} {g}", "{t} on the {m}", "{m} ({t})"),
+    "ja": ("{m}{t}の{q}", "{m} {t} {q}", "{t}の{q}", "{t} {q}", "{q}{g}{t}", "{q}{g} {t}",
+           "{m}の{q}{g}{t}", "{g}{t}", "{m}{t}", "{m}({t})", "{m}の{t}", "{q}({t})"),
+}  # fmt: skip
+"""How words stand around a tag; q what is measured, m a machine, g a kind of gauge."""
 
 
 class Names:
@@ -29,13 +44,15 @@ class Names:
     ) -> tuple[str, str]:
         """What answers call a sensor, and how the report shows it."""
         lang = report.lang
-        if rng.random() < 0.04:
+        if rng.random() < 0.03:
             lang = "en" if lang == "ja" else "ja"
         tags = self.tags_held if report.names["is_held"] else entry["tags"]
         if not is_apart and rng.random() < (0.34 if report.layout != "table" else 0.5):
             tag = new_tag(rng, rng.choice(tags), is_any=not report.names["is_held"])
-            if rng.random() < 0.72:
+            if rng.random() < 0.6:
                 return tag, tag
+            if report.layout != "table" and rng.random() < 0.5:
+                return tag, self._around_tag(rng, report, entry, lang, tag)
             name = self._plain_name(rng, report, entry, lang)
             shapes: tuple[str, ...] = (
                 "{n} {t}",
@@ -56,9 +73,51 @@ class Names:
             name = rng.choice(entry[lang])
             if rng.random() < 0.4:
                 name = f"{rng.choice(self._places[lang])}{' ' if lang == 'en' else ''}{name}"
+            name = _without_echo(name)
             return name, name
         name = self._plain_name(rng, report, entry, lang)
         return name, name
+
+    def _around_tag(
+        self, rng: Random, report: Report, entry: Mapping[str, Any], lang: str, tag: str
+    ) -> str:
+        """Words of which a tag is one: "tank T-12 level", "pressure gauge PI-3"."""
+        words = {
+            "q": rng.choice(entry[lang]),
+            "m": rng.choice(report.names[lang]),
+            "g": rng.choice(_GAUGES[lang]),
+            "t": tag,
+        }
+        shown: str = rng.choice(_AROUND_TAG[lang])
+        for slot, word in words.items():
+            shown = shown.replace("{" + slot + "}", word)
+        return shown
+
+    def series(self, rng: Random, report: Report, count: int) -> list[str]:
+        """Names of like machines that stand side by side: "zone 1", "zone 2"."""
+        lang = report.lang
+        machine = rng.choice(report.names[lang])
+        start = rng.choice((1, 1, 1, 1, 2, 3, rng.randrange(1, 20)))
+        step = rng.choice((1, 1, 1, 1, 2))
+        numbers = [str(start + i * step) for i in range(count)]
+        if rng.random() < 0.2:
+            numbers = list("ABCDEFGH"[:count])
+        if lang == "ja":
+            shapes = ["{m}{i}", "{m}{i}", "No.{i}{m}", "第{i}{m}"]
+            if numbers[0].isdigit():
+                shapes += ["{i}号機", "{i}号{m}", "{m}{i}号", "{m}{i}号機"]
+            shape = rng.choice(shapes)
+            if report.names["is_held"] and "{m}" not in shape:
+                shape = "{m}{i}"
+            return [shape.replace("{m}", machine).replace("{i}", i) for i in numbers]
+        shape = rng.choice(("{m} {i}", "{m} {i}", "{m} {i}", "{m} #{i}", "#{i} {m}", "no. {i} {m}"))
+        if rng.random() < 0.3:
+            shape = shape[:1].upper() + shape[1:]
+            machine = machine[:1].upper() + machine[1:]
+        names = [shape.replace("{m}", machine).replace("{i}", i) for i in numbers]
+        if rng.random() < 0.2:
+            names[0] = f"{rng.choice(report.names[lang])} {names[0]}"
+        return [_without_echo(name) for name in names]
 
     def machine(self, rng: Random, report: Report) -> str:
         """A machine, with its number or as a tag."""
@@ -85,12 +144,16 @@ class Names:
         letter = rng.choice("ABCDEFGH")
         stem = machine if is_held else rng.choice(entry[f"stems_{lang}"])
         if lang == "ja":
-            return self._ja_name(rng, quantity, machine, stem, place, number, letter)
+            open_stem = rng.choice(entry["stems_ja"])
+            return _without_echo(
+                self._ja_name(rng, quantity, machine, stem, open_stem, place, number, letter)
+            )
         numbered = rng.choice(
             (f"{machine} {number}",) * 5
             + (f"{machine} {letter}", f"{machine} #{number}", f"No. {number} {machine}",
                f"{machine} no. {number}", f"#{number} {machine}", f"No.{number} {machine}")
         )  # fmt: skip
+        open_stem = rng.choice(entry["stems_en"])
         if entry["id"] == "ph":
             return f"{rng.choice((stem, numbered, machine))} pH" if rng.random() < 0.9 else "pH"
         shape = rng.choices(range(10), (22, 18, 16, 9 * (not is_held), 9, 8, 6, 5, 5, 5))[0]
@@ -116,17 +179,15 @@ class Names:
             case 8:
                 name = stem
             case _:
-                name = f"{numbered} {stem} {quantity}"
-        words = name.split(" ")
-        if len(words) > 1 and words[-1] == words[-2]:
-            name = " ".join(words[:-1])
+                name = f"{numbered} {open_stem} {quantity}"
+        name = _without_echo(name)
         if rng.random() < 0.12:
             name = " ".join(word[:1].upper() + word[1:] for word in name.split(" "))
         return name
 
     def _ja_name(
-        self, rng: Random, quantity: str, machine: str, stem: str, place: str, number: str,
-        letter: str,
+        self, rng: Random, quantity: str, machine: str, stem: str, open_stem: str, place: str,
+        number: str, letter: str,
     ) -> str:  # fmt: skip
         of = rng.choice(("", "", "の"))
         is_named = quantity[-1] in "温圧水油" and len(quantity) == 2
@@ -136,6 +197,7 @@ class Names:
             (f"{number}号{rng.choice(('機', '炉', machine))}",) * 3
             + (f"No.{number}{machine}",) * 2
             + (f"{machine}{number}", f"{machine}{letter}", f"第{number}{machine}")
+            + (f"{machine}{number}号", f"{machine}{number}号機", f"{machine}{letter}系")
         )
         match rng.choices(range(9), (20, 18, 18, 10, 9, 8, 9, 5, 6))[0]:
             case 0:
@@ -149,7 +211,7 @@ class Names:
             case 4:
                 return f"{machine}{place}{'の' if of else ''}{quantity}"
             case 5:
-                return f"{numbered}の{machine}{quantity}"
+                return f"{numbered}の{open_stem}{quantity}"
             case 6:
                 return numbered
             case 7:
@@ -158,6 +220,11 @@ class Names:
                 meter = {"温度": "温度計", "圧力": "圧力計", "流量": "流量計", "電流": "電流計"}
                 base = meter.get(quantity, quantity)
                 return f"{base if machine in self.words[False]['ja'] else machine + base}{number}"
+
+
+def _without_echo(name: str) -> str:
+    """A name in which no word follows itself: "water water meter"."""
+    return re.sub(r"(?i)([A-Za-z]{2,}|[ァ-ヺー]{2,}|[一-龠々]{2,})( ?)\1(?![a-z])", r"\1", name)
 
 
 def new_tag(rng: Random, stem: str, *, is_any: bool) -> str:

@@ -12,7 +12,7 @@ from .layouts import HELD_COMBINATIONS
 from .meaning import Report, Sensor, Unit, number_of
 from .names import Names
 
-_SAYS_UNIT = re.compile(r"\b(?:pH|rpm|amps|volts)$", re.IGNORECASE)
+_SAYS_UNIT = re.compile(r"(?<![A-Za-z])(?:pH|rpm|amps|volts)(?![A-Za-z-])", re.IGNORECASE)
 _UNITS_SAID = {"ph": "pH", "rpm": "rpm", "amps": "A", "volts": "V"}
 
 
@@ -40,6 +40,8 @@ class Plant:
         like: Sensor | None = None,
         avoids: Sequence[str] = (),
         is_apart: bool = False,
+        called: str | None = None,
+        says_no_unit: bool = False,
     ) -> Sensor:
         """A new sensor. The first one of a report decides the combination."""
         like = like or report.common
@@ -61,14 +63,19 @@ class Plant:
         entry = self._quantities[quantity]
         twins: list[Sensor] = []
         folded = ""
+        said = None
         for _ in range(40):
             name, shown = self.names.draw(rng, report, entry, is_apart=is_apart)
-            said = _unit_said(name)
+            if called is not None:
+                name = shown = called
+            said = _unit_said(shown)
+            if said is not None and says_no_unit:
+                continue
             if said is not None and like is not None and like.unit.name != said:
                 continue
             folded = name.casefold()
             twins = [s for s in report.sensors if s.name.casefold() == folded]
-            if not twins or (is_apart and twins[0].quantity == quantity):
+            if not twins or called or (is_apart and twins[0].quantity == quantity):
                 break
         if twins and like is None:
             like = twins[0]
@@ -84,10 +91,10 @@ class Plant:
             # Most values lie low in a wide range.
             skew = 1.0 if unit.low < 0 else rng.choice((1.0, 2.0, 3.0))
             typical = unit.low + (unit.high - unit.low) * rng.random() ** skew
-        if _SAYS_UNIT.search(name) and (unit.name == "pH" or rng.random() < 0.6):
+        if said is not None and (unit.name == "pH" or rng.random() < 0.6):
             form = ""
         sensor = Sensor(quantity, unit, form, name, shown, typical)
-        sensor.names_unit = _SAYS_UNIT.search(name) is not None
+        sensor.names_unit = said is not None
         twin = next((s for s in report.sensors if s.name.casefold() == folded), None)
         sensor.is_unit_known = (
             report.common is not None

@@ -34,7 +34,7 @@ class Prose:
             report.parts.append(" " if lang == "en" else "")
         if report.prints_units == 0.0 and rng.random() < 0.4:
             self._scribe.unit_head(rng, report)
-        if shares_time_behind(own):
+        if shares_time_behind(own) or own.get("untimed"):
             # Whether a time that holds or the one behind is meant for the first would be a guess.
             times = "none"
         if rng.random() < 0.1:
@@ -57,28 +57,37 @@ class Prose:
             if report.ambient is not None and shares_time_behind(clause):
                 continue
             is_last = i == len(plan) - 1
+            if rng.random() < 0.05:
+                self._scribe.say(rng, report, rng.choice(around["lead"]))
             num_before = len(report.readings)
             self._scribe.clause(rng, report, clause)
             report.is_own_said |= clause is own and len(report.readings) > num_before
             glue = joiner
             if rng.random() < 0.2:
                 glue = rng.choice(around["joiner"])
+            is_new = not is_last and report.ambient is None and not plan[i + 1].get("needs")
+            if is_new and is_timed_behind(clause):
+                # "85 °C, 10:00, oil 4 bar" could be the time of either.
+                glue = rng.choice(SENTENCE_ENDS[lang])
             if not is_last and report.ambient is None and is_timed_behind(plan[i + 1]):
                 # In one sentence its time would hold for what stands before it.
                 is_short = len(report.readings) == 1 and plan[i + 1].get("needs")
                 if not is_short and "." not in glue and "。" not in glue and "\n" not in glue:
                     glue = rng.choice(SENTENCE_ENDS[lang])
-            if rng.random() < 0.08:
-                report.parts.append(glue)
+            if rng.random() < 0.1:
                 kind = "aside"
-                if report.ambient is None and not report.is_stale and rng.random() < 0.3:
-                    kind = "event"
+                if report.ambient is None and not report.is_stale and rng.random() < 0.35:
+                    kind, glue = "event", rng.choice(SENTENCE_ENDS[lang])
+                report.parts.append(glue)
                 self._scribe.aside(rng, report, kind)
             report.parts.append("" if is_last else glue)
         if report.parts[-1] == joiner:
             report.parts.pop()
         if times == "tail" and report.ambient is None:
             self._scribe.tail(rng, report, joiner)
+        elif rng.random() < 0.06:
+            report.parts.append(rng.choice(SENTENCE_ENDS[lang]))
+            self._scribe.aside(rng, report, "event")
         if rng.random() < 0.55:
             report.parts.append("。" if lang == "ja" else ".")
         if rng.random() < 0.12:

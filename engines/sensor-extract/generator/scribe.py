@@ -94,7 +94,8 @@ class Scribe:
         slots = list(dict.fromkeys(re.findall(r"\{(\w+)\}", template)))
         marks = {slot: chr(0xF0000 + i) for i, slot in enumerate(slots)}
         rules = {"is", "bare", "up", "miss", "limit", "asideadj", "who", "work", "thing", "wa",
-                 "desu", "ni", "n", "date", "span", "code", "count", "U1"}  # fmt: skip
+                 "desu", "ni", "n", "date", "span", "code", "count", "U1",
+                 "lim", "lot", "num", "fix", "later"}  # fmt: skip
         bound = {slot: mark for slot, mark in marks.items() if slot not in rules}
         text = self.grammars[clause["lang"]].expand(template, rng, bound=bound)
         if clause["lang"] == "en":
@@ -119,6 +120,11 @@ class Scribe:
                 out.append(" ")
                 length += 1
             piece = char if slot is None else writer.slot(slot, offset + length, is_first=i == 0)
+            is_value = slot is not None and slot.rstrip("0123456789") == "v"
+            if is_value and clause.get("plain") and not report.has_rider and rng.random() < 0.1:
+                sensor = writer.sensor_of(str(slot))
+                kind = "rider_last" if i == len(text) - 1 and rng.random() < 0.5 else "rider"
+                piece += self._rider(rng, report, sensor, kind, writer.prints_unit(sensor))
             is_name = names.get(text[i - 1 : i], "")[:1] == "s"
             if is_name and _runs_on(before, piece):
                 out.append("は")
@@ -131,6 +137,19 @@ class Scribe:
         report.parts.append("".join(out))
         writer.finish(offset + length)
 
+    def _rider(self, rng: Random, report: Report, sensor: Sensor, kind: str, has_unit: bool) -> str:
+        """A number beside a value that is no reading: its limit, its lot, yesterday's value."""
+        report.has_rider = True
+        is_bare = not has_unit or rng.random() < 0.5
+        delta = self.plant.draw_delta(rng, sensor)
+        bound = {
+            "w": self.plant.draw_other(rng, sensor, is_bare=is_bare),
+            "w2": self.plant.draw_other(rng, sensor, is_bare=is_bare),
+            "d": delta if has_unit else re.sub(r"[^\d.].*$", "", delta),
+        }
+        template = rng.choice(self.around[report.lang][kind])
+        return self.grammars[report.lang].expand(template, rng, bound=bound)
+
     def _cast(
         self,
         rng: Random,
@@ -140,6 +159,7 @@ class Scribe:
     ) -> dict[str, Sensor] | None:
         """The sensors a clause speaks of; None if there is none that "it" could mean."""
         sensors: dict[str, Sensor] = {}
+        row: list[str] = []
         is_missing = {entry[0] for entry in gives if entry[1] == "-"}
         for slot in dict.fromkeys(entry[0] for entry in gives):
             if slot == "p":
@@ -155,13 +175,21 @@ class Scribe:
             if clause.get("sides"):
                 sensors[slot] = self._side(rng, report, first=next(iter(sensors.values()), None))
                 continue
+            if clause.get("series"):
+                if not sensors:
+                    row = self.plant.names.series(rng, report, len(gives))
+                sensors[slot] = self.plant.new_sensor(
+                    rng, report, like=like, avoids=("ph",), called=row[len(sensors)]
+                )
+                continue
             if clause.get("one_name"):
                 if report.common is not None:
                     return None
                 avoids = [s.quantity for s in sensors.values()]
-                other = self.plant.new_sensor(rng, report, avoids=("ph", *avoids))
+                other = self.plant.new_sensor(
+                    rng, report, avoids=("ph", *avoids), says_no_unit=True
+                )
                 first = next(iter(sensors.values()), None)
-                other.names_unit = False
                 if first is not None:
                     report.sensors.remove(other)
                     other.name, other.shown = first.name, first.shown
@@ -186,8 +214,7 @@ class Scribe:
 
     def _side(self, rng: Random, report: Report, *, first: Sensor | None) -> Sensor:
         """One of two sides of a machine: "chiller supply", and then "return" alone."""
-        sensor = self.plant.new_sensor(rng, report, like=first, avoids=("ph",))
-        sensor.names_unit = False
+        sensor = self.plant.new_sensor(rng, report, like=first, avoids=("ph",), says_no_unit=True)
         if first is None:
             sides = rng.choice(SIDES[report.lang])
             machine = rng.choice(report.names[report.lang])

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Any
 
 from .clocks import new_date
-from .layouts import MAX_READINGS, MISSING_CELLS, SEPARATORS
+from .layouts import GRIDS, MAX_READINGS, MISSING_CELLS, SEPARATORS, SHORT_GRIDS
 from .meaning import Reading, Report, Sensor, number_of
 from .scribe import Scribe
+
+_LIMITS: Mapping[str, Sequence[str]] = {
+    "en": ("limit", "limit", "setpoint", "set point", "max", "max.", "target", "SP", "Limit", "Set",
+           "min", "spec", "nominal", "alarm", "trip", "hi alarm", "low limit", "design", "normal",
+           "previous", "last shift", "yesterday", "ref.", "TARGET"),
+    "ja": ("上限", "下限", "設定", "設定値", "目標", "目標値", "基準", "管理値", "規格", "警報値",
+           "定格", "標準", "前日", "前回", "SP"),
+}  # fmt: skip
+_VALUES: Mapping[str, Sequence[str]] = {
+    "en": ("value", "reading", "Value", "actual", "PV", "measured", "now", "meas.", "Reading",
+           "today", "act.", "ACTUAL"),
+    "ja": ("値", "測定値", "実測", "実測値", "現在値", "指示値", "今回", "本日"),
+}  # fmt: skip
 
 
 class Table:
@@ -34,7 +47,7 @@ class Table:
         if separator == "space" and not self._missing:
             self._missing = "---"
         self._unit_place = rng.choices(("head", "cell", "none"), (6, 3, 1))[0]
-        self._miss_rate = rng.choice((0.0, 0.08, 0.15))
+        self._miss_rate = rng.choice((0.0, 0.08, 0.15, 0.25))
         self._is_dated = rng.random() < 0.07
         self._is_iso = report.time_style == "hm" and rng.random() < 0.2
 
@@ -62,24 +75,35 @@ class Table:
     def _grid(self, *, is_times_down: bool) -> None:
         """Times one way, sensors the other."""
         rng = self._rng
-        num_sensors, num_times = rng.choice(
-            ((1, 2), (1, 3), (2, 2), (2, 2), (2, 3), (3, 2), (2, 4), (4, 2), (3, 1), (2, 1), (1, 4))
-        )
+        num_sensors, num_times = rng.choice(SHORT_GRIDS if self._report.is_short else GRIDS)
+        # Where a line of limits stands among the lines of values, or a column among columns.
+        limits_at = rng.choice((0, -1, -1)) if rng.random() < 0.12 else None
+        limit = self._word(_LIMITS["en"], _LIMITS["ja"])
         sensors = self._sensors(num_sensors)
         times = self._times(num_times)
         corner = self._word(("time", "Time", "", "clock", "TIME"), ("時刻", "時間", "", "測定時刻"))
         if is_times_down:
             self._row([corner, *(self._head(s) for s in sensors)], is_head=True)
+            if limits_at == 0:
+                self._row([limit, *map(self._limit, sensors)])
             for shown, time in times:
                 cells = [self._cell(s, time) for s in sensors]
                 self._row([shown, *cells])
+            if limits_at == -1:
+                self._row([limit, *map(self._limit, sensors)])
             return
         corner = self._word(
             ("sensor", "Sensor", "", "point", "tag"), ("項目", "計器", "", "測定点")
         )
-        self._row([corner, *(shown for shown, _ in times)], is_head=True)
+        heads = [corner, *(shown for shown, _ in times)]
+        if limits_at is not None:
+            heads.insert(1 if limits_at == 0 else len(heads), limit)
+        self._row(heads, is_head=True)
         for sensor in sensors:
-            self._row([self._head(sensor), *(self._cell(sensor, time) for _, time in times)])
+            row: list[Any] = [self._head(sensor), *(self._cell(sensor, time) for _, time in times)]
+            if limits_at is not None:
+                row.insert(1 if limits_at == 0 else len(row), self._limit(sensor))
+            self._row(row)
 
     def _one_row(self) -> None:
         """Sensors in the head, one line of values, the time beside or above or nowhere."""
@@ -95,7 +119,11 @@ class Table:
     def _machines(self) -> None:
         """Machines down, quantities across: the quantity is the sensor."""
         rng = self._rng
-        num_machines, num_sensors = rng.choice(((2, 2), (2, 2), (3, 2), (2, 3), (4, 2), (2, 1)))
+        num_machines, num_sensors = rng.choice(
+            ((2, 1), (3, 1), (2, 2), (2, 2), (3, 1), (2, 2))
+            if self._report.is_short
+            else ((2, 2), (2, 2), (3, 2), (2, 3), (4, 2), (2, 1))
+        )
         first: list[Sensor] = []
         while len(first) < num_sensors:
             sensor = self._plant.new_sensor(rng, self._report, avoids=("ph",), is_apart=True)
@@ -121,24 +149,27 @@ class Table:
     def _rows(self, *, has_limits: bool) -> None:
         """One line for each reading."""
         rng = self._rng
-        sensors = self._sensors(rng.choice((2, 3, 3, 4, 5)))
+        sizes = (2, 2, 3, 3, 4) if self._report.is_short else (2, 3, 3, 4, 5)
+        sensors = self._sensors(rng.choice(sizes))
         columns = ["sensor", "value"]
-        unit_column = self._unit_place != "none" and rng.random() < 0.5 and not has_limits
+        unit_column = self._unit_place != "none" and rng.random() < (0.3 if has_limits else 0.5)
         if unit_column:
             columns.append("unit")
         if has_limits:
-            columns.insert(rng.choice((1, 2, 2)), "limit")
+            columns.insert(rng.randrange(1, len(columns) + 1), "limit")
+            if rng.random() < 0.25:
+                columns.insert(rng.randrange(1, len(columns) + 1), "limit2")
             if rng.random() < 0.4:
                 columns.append("status")
         if rng.random() < 0.6:
             columns.insert(rng.choice((0, len(columns))), "time")
+        limits = rng.sample(_LIMITS["ja" if self._report.lang == "ja" else "en"], 2)
         titles = {
             "sensor": self._word(("sensor", "Sensor", "tag", "point"), ("項目", "計器", "測定点")),
-            "value": self._word(("value", "reading", "Value", "actual"), ("値", "測定値", "実測")),
+            "value": self._word(_VALUES["en"], _VALUES["ja"]),
             "unit": self._word(("unit", "Unit"), ("単位",)),
-            "limit": self._word(
-                ("limit", "setpoint", "max", "target", "SP"), ("上限", "設定", "目標", "基準")
-            ),
+            "limit": limits[0],
+            "limit2": limits[1],
             "status": self._word(("status", "ok?", "note"), ("判定", "備考")),
             "time": self._word(("time", "Time", "at"), ("時刻", "時間")),
         }
@@ -158,10 +189,8 @@ class Table:
                         cells.append(self._cell(sensor, stamp, unit_column=unit_column))
                     case "unit":
                         cells.append(self._unit_text(sensor))
-                    case "limit":
-                        bare = self._unit_place != "cell"
-                        text = self._plant.draw_other(rng, sensor, is_bare=bare).replace(",", "")
-                        cells.append(text)
+                    case "limit" | "limit2":
+                        cells.append(self._limit(sensor, is_bare=unit_column))
                     case "status":
                         cells.append(
                             self._word(("ok", "OK", "high", ""), ("良", "正常", "高め", ""))
@@ -228,6 +257,11 @@ class Table:
         if self._unit_place == "cell" and not unit_column:
             text += sensor.form
         return text, Reading(sensor.name, number, unit, time)
+
+    def _limit(self, sensor: Sensor, *, is_bare: bool = False) -> str:
+        """A cell that is no reading."""
+        bare = is_bare or self._unit_place != "cell"
+        return self._plant.draw_other(self._rng, sensor, is_bare=bare).replace(",", "")
 
     def _row(self, cells: Sequence[Any], *, is_head: bool = False) -> None:
         parts = self._report.parts
