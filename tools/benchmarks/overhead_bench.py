@@ -15,9 +15,9 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,29 @@ from grpc_health.v1 import health_pb2
 from rich.console import Console
 
 from benchmarks.overhead_daemon import JSON_ANSWER, JSON_SKILL, POINTS, TEXT_SKILL
+from benchmarks.overhead_mqtt import MqttCaller, MqttKind, broker, broker_kind, skill_kind
+from benchmarks.overhead_report import (
+    HEALTH,
+    JSON,
+    LOOP,
+    MQTT_JSON,
+    MQTT_TEXT,
+    TEXT,
+    Results,
+    Series,
+    Stages,
+    write_report,
+)
 from benchmarks.process import child
-from benchmarks.report import Grid, circumstances, new_console, progress, spread, write_markdown
+from benchmarks.report import circumstances, new_console, progress
 from skilld.transports.grpc_client import SkillClient
 from skilld.v1 import skill_service_pb2 as v1
 
 _START_TIMEOUT_S = 60.0
 _CONNECTIONS = 50
 _WARM_UP_CALLS = 200
-_HEALTH, _TEXT, _JSON = "health check", "one token", "JSON answer"
-_GOAL_P50_MS = 1.0
+_TEXT_INPUT = '{"text":"drive"}'
+_JSON_INPUT = '{"lines":["EX33 axis end switch tripped","waiting for acknowledge"]}'
 _STAGES = {  # what a call does before it passes a point
     "read": "transport: read the request",
     "submitted": "service: check the input, tokenize, prepare the constraint",
@@ -58,47 +71,31 @@ class Kind:
 
 
 _KINDS: Mapping[str, Kind] = {
-    _HEALTH: Kind(
+    HEALTH: Kind(
         "/grpc.health.v1.Health/Check", health_pb2.HealthCheckRequest().SerializeToString()
     ),
-    _TEXT: Kind(
+    TEXT: Kind(
         "/skilld.v1.SkillService/Invoke",
-        v1.InvokeRequest(skill=TEXT_SKILL, input_json='{"text":"drive"}').SerializeToString(),
+        v1.InvokeRequest(skill=TEXT_SKILL, input_json=_TEXT_INPUT).SerializeToString(),
     ),
-    _JSON: Kind(
+    JSON: Kind(
         "/skilld.v1.SkillService/Invoke",
-        v1.InvokeRequest(
-            skill=JSON_SKILL,
-            input_json='{"lines":["EX33 axis end switch tripped","waiting for acknowledge"]}',
-        ).SerializeToString(),
+        v1.InvokeRequest(skill=JSON_SKILL, input_json=_JSON_INPUT).SerializeToString(),
     ),
 }
-
-
-@dataclass(slots=True)
-class Series:
-    """What the calls of one kind took.
-
-    Attributes:
-        latencies_ms: of calls one after the other, per round.
-        rates: calls per second of every round, by how they were made.
-        daemon_us: processor time of the daemon per call, of every round, likewise.
-    """
-
-    latencies_ms: list[list[float]] = field(default_factory=list)
-    rates: dict[str, list[float]] = field(default_factory=dict)
-    daemon_us: dict[str, list[float]] = field(default_factory=dict)
-
-    def percentile_ms(self, percent: int) -> float:
-        """Latency that this share of all calls stayed within."""
-        every = [latency for latencies in self.latencies_ms for latency in latencies]
-        return statistics.quantiles(every, n=100, method="inclusive")[percent - 1]
+_MQTT_KINDS: Mapping[str, MqttKind] = {
+    LOOP: broker_kind(),
+    MQTT_TEXT: skill_kind(TEXT_SKILL, _TEXT_INPUT, "drive"),
+    MQTT_JSON: skill_kind(JSON_SKILL, _JSON_INPUT, json.loads(JSON_ANSWER)),
+}
 
 
 _ALONE = "one connection, one call at a time"
 _MANY = f"one connection, {_CONNECTIONS} calls at a time"
+# Fewer than one client may have on a box before it is refused.
+_MQTT_AT_ONCE = 32
+_MQTT_MANY = f"one connection, {_MQTT_AT_ONCE} calls at a time"
 _WIDE = f"{_CONNECTIONS} connections, one call at a time each"
-Results = dict[str, Series]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -120,26 +117,47 @@ def main(options: argparse.Namespace) -> int:
     console = new_console()
     calls, rounds = (400, 2) if options.quick else (options.calls, options.rounds)
     facts = circumstances(sys.argv[1:])
-    results: Results = {name: Series() for name in _KINDS}
     with tempfile.TemporaryDirectory(prefix="skilld-bench-") as folder:
         socket = Path(folder) / "s"
-        with (
-            _daemon(socket) as (address, process),
-            progress(console, total=rounds * len(_KINDS)) as (say, done),
-        ):
-            _check_answers(address)
-            for number in range(rounds):
-                names = list(_KINDS) if number % 2 == 0 else list(_KINDS)[::-1]
-                for name in names:
-                    say(f"round {number + 1} of {rounds}: {name}")
-                    _measure(address, process, _KINDS[name], results[name], num_calls=calls)
-                    done()
+        with broker(Path(folder)) as port:
+            results = _measure_all(console, socket, port, calls=calls, rounds=rounds)
         stages = _trace(socket, Path(folder) / "trace", num_calls=calls)
         tables = ""
         if options.profile:
             tables = _profile(socket, Path(folder) / "profile", num_calls=calls)
-    _report(console, options, results, stages=stages, tables=tables, facts=facts)
+    write_report(console, options, results, stages=stages, tables=tables, facts=facts)
     return 0
+
+
+def _measure_all(
+    console: Console, socket: Path, port: int | None, *, calls: int, rounds: int
+) -> Results:
+    """All kinds of calls in turn; those over MQTT only where there is a broker."""
+    kinds: dict[str, Kind | MqttKind] = dict(_KINDS)
+    more: tuple[str, ...] = ()
+    if port is None:
+        console.print("no mosquitto on this machine: calls over MQTT are not measured")
+    else:
+        kinds |= _MQTT_KINDS
+        more = ("--mqtt", f"127.0.0.1:{port}")
+    results: Results = {name: Series() for name in kinds}
+    with (
+        _daemon(socket, *more) as (address, process),
+        progress(console, total=rounds * len(kinds)) as (say, done),
+    ):
+        _check_answers(address, port)
+        for number in range(rounds):
+            names = list(kinds) if number % 2 == 0 else list(kinds)[::-1]
+            for name in names:
+                say(f"round {number + 1} of {rounds}: {name}")
+                kind = kinds[name]
+                if isinstance(kind, MqttKind):
+                    assert port is not None
+                    _measure_mqtt(port, process, kind, results[name], num_calls=calls)
+                else:
+                    _measure(address, process, kind, results[name], num_calls=calls)
+                done()
+    return results
 
 
 @contextmanager
@@ -154,25 +172,25 @@ def _daemon(socket: Path, *arguments: str) -> Iterator[tuple[str, psutil.Process
         yield address, psutil.Process(process.pid)
 
 
-def _check_answers(address: str) -> None:
+def _check_answers(address: str, port: int | None) -> None:
     """The script must be what comes out, or the figures would be of something else."""
     with _channel(address) as channel:
-        for name, wanted in ((_TEXT, '"drive"'), (_JSON, JSON_ANSWER)):
+        for name, wanted in ((TEXT, '"drive"'), (JSON, JSON_ANSWER)):
             method: Any = channel.unary_unary(_KINDS[name].method)
             answer = v1.InvokeResponse.FromString(method(_KINDS[name].request)).output_json
             if answer != wanted:
                 raise RuntimeError(f"{name}: the daemon answered {answer}, not {wanted}")
+    if port is not None:
+        with closing(MqttCaller(port)) as caller:
+            for kind in (_MQTT_KINDS[MQTT_TEXT], _MQTT_KINDS[MQTT_JSON]):
+                caller.wait_served(kind)
 
 
 def _measure(
     address: str, process: psutil.Process, kind: Kind, series: Series, *, num_calls: int
 ) -> None:
     def booked(way: str, calls: Callable[[], float]) -> None:
-        before = sum(process.cpu_times()[:2])
-        elapsed_s = calls()
-        used_s = sum(process.cpu_times()[:2]) - before
-        series.rates.setdefault(way, []).append(num_calls / elapsed_s)
-        series.daemon_us.setdefault(way, []).append(used_s / num_calls * 1e6)
+        _book(process, series, way, calls, num_calls=num_calls)
 
     def alone() -> float:
         latencies_ms = _call_in_turn(address, kind, num_calls)
@@ -186,6 +204,39 @@ def _measure(
         _WIDE,
         lambda: asyncio.run(_call_at_once(address, kind, num_calls, connections=_CONNECTIONS)),
     )
+
+
+def _measure_mqtt(
+    port: int, process: psutil.Process, kind: MqttKind, series: Series, *, num_calls: int
+) -> None:
+    with closing(MqttCaller(port)) as caller:
+        caller.call_in_turn(kind, _WARM_UP_CALLS)
+
+        def alone() -> float:
+            latencies_ms = caller.call_in_turn(kind, num_calls)
+            series.latencies_ms.append(latencies_ms)
+            return sum(latencies_ms) / 1e3
+
+        def at_once() -> float:
+            return caller.call_at_once(kind, num_calls, at_once=_MQTT_AT_ONCE)
+
+        _book(process, series, _ALONE, alone, num_calls=num_calls)
+        _book(process, series, _MQTT_MANY, at_once, num_calls=num_calls)
+
+
+def _book(
+    process: psutil.Process,
+    series: Series,
+    way: str,
+    calls: Callable[[], float],
+    *,
+    num_calls: int,
+) -> None:
+    before = sum(process.cpu_times()[:2])
+    elapsed_s = calls()
+    used_s = sum(process.cpu_times()[:2]) - before
+    series.rates.setdefault(way, []).append(num_calls / elapsed_s)
+    series.daemon_us.setdefault(way, []).append(used_s / num_calls * 1e6)
 
 
 def _call_in_turn(address: str, kind: Kind, num_calls: int) -> list[float]:
@@ -228,14 +279,11 @@ def _channel(address: str) -> grpc.Channel:
     return grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
 
 
-Stages = dict[str, dict[str, float]]
-
-
 def _trace(socket: Path, path: Path, *, num_calls: int) -> Stages:
     """Median microseconds of every stage, by kind of call."""
     client_ms: dict[str, float] = {}
     with _daemon(socket, "--trace", str(path)) as (address, process):
-        for name in (_TEXT, _JSON):
+        for name in (TEXT, JSON):
             _call_in_turn(address, _KINDS[name], _WARM_UP_CALLS)
             latencies_ms = _call_in_turn(address, _KINDS[name], num_calls)
             client_ms[name] = statistics.median(latencies_ms)
@@ -243,7 +291,7 @@ def _trace(socket: Path, path: Path, *, num_calls: int) -> Stages:
         process.wait(_START_TIMEOUT_S)
     calls = json.loads(path.read_text(encoding="utf-8"))
     stages: Stages = {}
-    for index, name in enumerate((_TEXT, _JSON)):
+    for index, name in enumerate((TEXT, JSON)):
         end = (index + 1) * (num_calls + _WARM_UP_CALLS)
         counted = calls[end - num_calls : end]
         stages[name] = {
@@ -258,145 +306,8 @@ def _trace(socket: Path, path: Path, *, num_calls: int) -> Stages:
 def _profile(socket: Path, path: Path, *, num_calls: int) -> str:
     """What both threads of the daemon spend their time in, as cProfile says it."""
     with _daemon(socket, "--profile", str(path)) as (address, process):
-        for name in (_TEXT, _JSON):
+        for name in (TEXT, JSON):
             _call_in_turn(address, _KINDS[name], num_calls)
         process.terminate()
         process.wait(_START_TIMEOUT_S)
     return path.read_text(encoding="utf-8")
-
-
-def _report(
-    console: Console,
-    options: argparse.Namespace,
-    results: Results,
-    *,
-    stages: Stages,
-    tables: str,
-    facts: dict[str, str],
-) -> None:
-    grids = [_latency_grid(results), _rate_grid(results), _stage_grid(stages), _goal_grid(results)]
-    for grid in grids:
-        grid.show(console)
-    if tables:
-        console.print(tables, markup=False, highlight=False)
-    _plot(options.out / "overhead.png", results, stages)
-    notes = [
-        "Calls through the whole daemon, over a unix socket, on an engine that answers from a "
-        "script: what is left is what skilld adds to a call. The floor is a health check on the "
-        "same server. `one token`: free text, a prompt of 2 tokens, one step. `JSON answer`: the "
-        "tokenizer of a shipped engine, an output schema of six fields, 18 tokens of which the "
-        "schema forces some. Calls one at a time come from a blocking client, the others from "
-        "one asyncio client; it is a process of its own, on the same processor, and often the "
-        "slower of the two.",
-        "Where the time goes was measured in a run of its own, with a clock at every point.",
-    ]
-    if tables:
-        notes.append(f"What both threads spend their time in:\n\n```\n{tables.strip()}\n```")
-    write_markdown(
-        options.out / "overhead.md",
-        title="Overhead bench",
-        notes=notes,
-        grids=grids,
-        facts=facts,
-        plot="overhead.png",
-    )
-    console.print(f"written: {options.out / 'overhead.md'}")
-    if options.json is not None:
-        content = {
-            "facts": facts,
-            "calls": {
-                name: {
-                    "latencies_ms": series.latencies_ms,
-                    "calls_per_s": series.rates,
-                    "daemon_us": series.daemon_us,
-                }
-                for name, series in results.items()
-            },
-            "stages_us": stages,
-        }
-        options.json.write_text(json.dumps(content) + "\n", encoding="utf-8")
-
-
-def _latency_grid(results: Results) -> Grid:
-    floor_ms = results[_HEALTH].percentile_ms(50)
-    rows = []
-    for name, series in results.items():
-        medians = [statistics.median(latencies) for latencies in series.latencies_ms]
-        rows.append(
-            [
-                name,
-                spread(medians, digits=2),
-                f"{series.percentile_ms(90):.2f}",
-                f"{series.percentile_ms(99):.2f}",
-                f"{series.percentile_ms(50) - floor_ms:.2f}",
-            ]
-        )
-    columns = ["call", "p50 ms (rounds)", "p90 ms", "p99 ms", "p50 above the floor, ms"]
-    return Grid("Latency, one connection, one call at a time", columns, rows)
-
-
-def _rate_grid(results: Results) -> Grid:
-    rows = [
-        [f"{name}, {way}", spread(series.rates[way]), spread(series.daemon_us[way])]
-        for name, series in results.items()
-        for way in series.rates
-    ]
-    return Grid("Calls per second", ["call", "calls/s", "daemon, CPU us per call"], rows)
-
-
-def _stage_grid(stages: Stages) -> Grid:
-    rows = [[stage, *(f"{stages[name][stage]:.0f}" for name in stages)] for stage in stages[_TEXT]]
-    return Grid("Where the time goes, medians", ["stage", *(f"{n}, us" for n in stages)], rows)
-
-
-def _goal_grid(results: Results) -> Grid:
-    measured = results[_TEXT].percentile_ms(50)
-    verdict = "met" if measured < _GOAL_P50_MS else "missed"
-    row = ["one token, p50 ms", f"< {_GOAL_P50_MS:.2f}", f"{measured:.2f}", verdict]
-    return Grid("Goals", ["figure", "goal", "measured", ""], [row])
-
-
-def _plot(path: Path, results: Results, stages: Stages) -> None:
-    import matplotlib
-
-    matplotlib.use("agg")
-    from matplotlib import pyplot
-
-    figure, (left, right) = pyplot.subplots(1, 2, figsize=(12, 4.5), layout="constrained")
-    for name, series in results.items():
-        latencies = sorted(latency for round_ms in series.latencies_ms for latency in round_ms)
-        shares = [(index + 1) / len(latencies) for index in range(len(latencies))]
-        left.plot(latencies, shares, label=name)
-    left.axvline(_GOAL_P50_MS, color="lightgrey", linewidth=0.8, zorder=0)
-    left.set_xlim(0, results[_JSON].percentile_ms(99) * 1.2)
-    left.set_ylim(0, 1)
-    left.set_xlabel("latency of a call, ms")
-    left.set_ylabel("share of calls answered within")
-    left.legend(frameon=False)
-    names = list(stages)
-    bottoms = [0.0] * len(names)
-    for stage in reversed(stages[_TEXT]):
-        heights = [stages[name][stage] for name in names]
-        right.bar(names, heights, bottom=bottoms, label=stage, width=0.5)
-        bottoms = [bottom + height for bottom, height in zip(bottoms, heights, strict=True)]
-    right.set_ylabel("microseconds of a call")
-    _legend_upwards(right)
-    for panel in (left, right):
-        panel.spines[["top", "right"]].set_visible(False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
-    pyplot.close(figure)
-
-
-def _legend_upwards(panel: Any) -> None:  # Any: matplotlib has no types
-    """A legend in the order of the bars, from the top down."""
-    handles: Sequence[Any]
-    handles, labels = panel.get_legend_handles_labels()
-    panel.legend(
-        handles[::-1],
-        labels[::-1],
-        frameon=False,
-        fontsize=8,
-        loc="upper left",
-        bbox_to_anchor=(1, 1),
-    )

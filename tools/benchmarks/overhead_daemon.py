@@ -3,10 +3,11 @@
 Tokenizer and manifest are those of a shipped engine; its weights are replaced by a script
 (`skilld.engine.fake`), so that what is left is what skilld adds to a call.
 
-    python -m benchmarks.overhead_daemon SOCKET [--trace FILE] [--profile FILE]
+    python -m benchmarks.overhead_daemon SOCKET [--mqtt ADDRESS] [--trace FILE] [--profile FILE]
 
-serves until SIGTERM. `--trace` writes when each call passed which point, `--profile` what both
-threads spent their time in; both slow the daemon down, so neither is on when calls are counted.
+serves until SIGTERM; `--mqtt` takes calls from a broker, too. `--trace` writes when each call
+passed which point, `--profile` what both threads spent their time in; both slow the daemon down, so
+neither is on when calls are counted.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.overhead_mqtt import BOX
 from skilld.app import Box
-from skilld.config import Config, EngineConfig, GrpcConfig, MemoryConfig
+from skilld.config import Config, EngineConfig, GrpcConfig, MemoryConfig, MqttConfig
 from skilld.core.batch import Batch
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest
 from skilld.engine import Engine
@@ -36,6 +38,7 @@ from skilld.engine.fake import FakeEngine, Rule, answering
 from skilld.service import SkillService
 from skilld.skills.tokenizer import Tokenizer
 from skilld.transports.grpc_server import GrpcServer, SkillServicer
+from skilld.transports.mqtt import MqttBridge
 
 SHIPPED = Path("engines/plc-triage/engine")
 TEXT_SKILL, JSON_SKILL = "one-token", "triage"
@@ -188,14 +191,17 @@ async def _serve(options: argparse.Namespace, folder: Path) -> None:
         memory=MemoryConfig(kv_budget_bytes=_KV_BUDGET_BYTES),
         engine=EngineConfig(max_num_seqs=64),
         grpc=GrpcConfig(socket_path=options.socket),
+        mqtt=MqttConfig(broker=options.mqtt, box=BOX),
     )
     box = Box(config, open_engine_fn=open_engine)
     if options.trace is not None:
         submit = box.engine_loop.submit
         box.engine_loop.submit = trace.before("submitted", submit)  # type: ignore[method-assign]
     server = GrpcServer(box.service, config.grpc, status=box.status)
+    mqtt = MqttBridge(box.service, config.mqtt)
     box.start()
     await server.start()
+    mqtt.start()
     profiles = (cProfile.Profile(), cProfile.Profile())
     if options.profile is not None:
         box.engine_loop.call(profiles[1].enable)
@@ -213,6 +219,7 @@ async def _serve(options: argparse.Namespace, folder: Path) -> None:
         options.profile.write_text(text, encoding="utf-8")
     if options.trace is not None:
         options.trace.write_text(json.dumps(trace.calls), encoding="utf-8")
+    await mqtt.stop()
     await server.stop(0.0)
     await box.stop()
 
@@ -228,6 +235,7 @@ def main() -> None:
     """Serve until told to stop."""
     parser = argparse.ArgumentParser()
     parser.add_argument("socket", type=Path)
+    parser.add_argument("--mqtt")
     parser.add_argument("--trace", type=Path)
     parser.add_argument("--profile", type=Path)
     options = parser.parse_args()
