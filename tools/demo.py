@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from ask import ask
+from mqtt_caller import BOX, MqttCaller, broker, skill_kind
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -75,21 +76,33 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     with tempfile.TemporaryDirectory(prefix="skilld-demo-") as folder:
         socket_path = Path(folder) / "skilld.sock"
-        with _daemon(socket_path), SkillClient(f"unix:{socket_path}") as client:
+        with (
+            broker(Path(folder)) as port,
+            _daemon(Path(folder), socket_path, port),
+            SkillClient(f"unix:{socket_path}") as client,
+        ):
             cases = _golden_cases()
             _call_everything(client, cases, num_shown=None if options.all else SHOWN_PER_SKILL)
+            _call_over_mqtt(client, cases, port)
             _how_to_go_on(cases)
             if options.keep:
-                console.print(f"\nlistening on unix:{socket_path}; Ctrl-C ends it")
+                where = "" if port is None else f" and to the broker on 127.0.0.1:{port}"
+                console.print(f"\nlistening on unix:{socket_path}{where}; Ctrl-C ends it")
                 signal.pause()
     return 0
 
 
 @contextlib.contextmanager
-def _daemon(socket_path: Path) -> Iterator[None]:
+def _daemon(folder: Path, socket_path: Path, port: int | None) -> Iterator[None]:
     started_s = time.monotonic()
+    config = folder / "skilld.toml"
+    mqtt = "" if port is None else f'[mqtt]\nbroker = "127.0.0.1:{port}"\nbox = "{BOX}"\n'
+    config.write_text(mqtt, encoding="utf-8")
     daemon = subprocess.Popen(
-        [sys.executable, "-m", "skilld.cli", "serve", ROOT / "engines", "--socket", socket_path],
+        [
+            *(sys.executable, "-m", "skilld.cli", "serve", ROOT / "engines"),
+            *("--socket", socket_path, "--config", config),
+        ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         text=True,
@@ -148,6 +161,34 @@ def _call_everything(
         highlight=False,
         soft_wrap=True,
     )
+
+
+def _call_over_mqtt(client: SkillClient, cases: dict[str, list[Case]], port: int | None) -> None:
+    """The same calls through a broker; says so where there is none."""
+    if port is None:
+        console.print(
+            "no mosquitto on this machine, so no calls over MQTT: apt-get install mosquitto",
+            style="yellow",
+        )
+        return
+    table = Table(title="The same over MQTT 5, through a mosquitto of its own")
+    for name in ("skill", "answers", "there and back, p50 ms", "of it the daemon"):
+        table.add_column(name, justify="left" if name == "skill" else "right")
+    with contextlib.closing(MqttCaller(port)) as caller:
+        for skill in client.skills():
+            elapsed_ms, daemon_ms = [], []
+            for case in cases.get(skill.id, []):
+                kind = skill_kind(skill.id, json.dumps(case["input"], ensure_ascii=False), None)
+                started_s = time.perf_counter()
+                reply = json.loads(caller.call(kind))
+                if reply["status"] != "error":
+                    elapsed_ms.append((time.perf_counter() - started_s) * 1e3)
+                    daemon_ms.append(float(reply["usage"]["total_ms"]))
+            if elapsed_ms:
+                p50s = (f"{statistics.median(times):.1f}" for times in (elapsed_ms, daemon_ms))
+                table.add_row(skill.id, str(len(elapsed_ms)), *p50s)
+    console.print()
+    console.print(table)
 
 
 def _call(client: SkillClient, case: Case) -> Told:

@@ -24,10 +24,10 @@ from typing import Any
 import grpc
 import psutil
 from grpc_health.v1 import health_pb2
+from mqtt_caller import MqttCaller, MqttKind, broker, broker_kind, skill_kind
 from rich.console import Console
 
 from benchmarks.overhead_daemon import JSON_ANSWER, JSON_SKILL, POINTS, TEXT_SKILL
-from benchmarks.overhead_mqtt import MqttCaller, MqttKind, broker, broker_kind, skill_kind
 from benchmarks.overhead_report import (
     HEALTH,
     JSON,

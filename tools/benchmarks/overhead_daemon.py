@@ -27,7 +27,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks.overhead_mqtt import BOX
+from mqtt_caller import BOX
+
 from skilld.app import Box
 from skilld.config import Config, EngineConfig, GrpcConfig, MemoryConfig, MqttConfig
 from skilld.core.batch import Batch

@@ -1,4 +1,4 @@
-"""Calls over MQTT for `overhead_bench`: a broker with our configuration, and a blocking client."""
+"""Calls over MQTT for demo and bench: a broker with our configuration, and a blocking client."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from paho.mqtt.properties import Properties
 
 from skilld.transports.mqtt.broker_config import development_text
 
-BOX = "bench"
+BOX = "here"  # what the daemons that are called this way are named
 _PATIENCE_S = 20.0
 _REPLIES = "skilld/client/caller/resp"
 
