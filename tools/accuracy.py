@@ -24,6 +24,10 @@ SPLITS: Final = {
     "out_of_scope": "out of scope",
     "handmade": "hand-written",
 }
+_CONFIDENT: Final = [
+    f"`{ENGINE}` counts every answer; `confident` those that are sure enough for the skill's "
+    "`min_confidence`. Others are served as `low_confidence`."
+]
 Json = Any  # a parsed JSON value
 
 
@@ -49,6 +53,7 @@ def page(report: Json) -> str:
         f"data of version {report['generator_version']}.",
         "Exact match on canonical JSON in %, with bootstrap 95 % intervals: every field must be "
         "right.",
+        *(_CONFIDENT if any("confident" in name for name in others) else []),
         "",
         row("split", "n", ENGINE, *others, *(["chrF"] if has_text else []), "abstain P / R"),
         "|---|" + "---:|" * (3 + len(others) + has_text),
