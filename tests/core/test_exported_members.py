@@ -6,7 +6,11 @@ import importlib
 
 import pytest
 
-ROOMS = ["builder", "engine", "kvcache", "scheduler", "service", "skills"]
+ROOMS = [
+    *("builder", "engine", "kvcache", "scheduler", "service", "skills"),
+    *("updates.box", "updates.bundle", "updates.machine", "updates.publishing"),
+    *("updates.store", "updates.trust"),
+]
 
 
 @pytest.mark.parametrize("room", ROOMS)

@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from skilld.updates.bundle.release import CommitRule
-from skilld.updates.machine import MAX_WRITES, Outcome, SkillState, Status, Step, decide
+from skilld.updates.machine import Outcome, SkillState, Status, Step, decide
 from skilld.updates.machine import events as e
+from skilld.updates.machine.machine import MAX_WRITES
 from skilld.updates.trust import Job
 
 RULE = CommitRule(min_requests=10, min_seconds=60.0, max_error_rate=0.05, max_p95_ms=100.0)

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from skilld.updates.machine import MAX_WRITES, Outcome, Status
+from skilld.updates.machine import Outcome, Status
+from skilld.updates.machine.machine import MAX_WRITES
 from skilld.updates.store import Loss, PowerCut, SimulatedFiles
 
 MakeEngine = Callable[..., Path]

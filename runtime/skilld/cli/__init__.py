@@ -25,7 +25,9 @@ from skilld.cli.daemon import (
 from skilld.cli.engines import build_command, inspect_command, verify_command
 from skilld.cli.evaluation import eval_command
 from skilld.cli.plan import plan_command
+from skilld.cli.release import add_release_commands
 from skilld.cli.status import ps_command, top_command
+from skilld.cli.updates import add_updates_arguments, updates_command
 from skilld.config import parse_bytes
 from skilld.core.errors import SkilldError
 
@@ -166,6 +168,12 @@ def _parser() -> argparse.ArgumentParser:
     call.add_argument("--stream", action="store_true", help="show the answer as it grows")
     call.add_argument("--timeout-s", type=float, help="give up after this many seconds")
     call.add_argument("--seed", type=int, default=0, help="of sampling")
+
+    release = commands.add_parser(
+        "release", help="Make keys, sign and publish releases of engines.", allow_abbrev=False
+    )
+    add_release_commands(release)
+    add_updates_arguments(add("updates", updates_command, "Show how this box's updates stand."))
 
     doctor = add("doctor", doctor_command, "Examine this machine and these engines.")
     doctor.add_argument("engines", type=Path, nargs="*", help="engine folders, or folders of them")

@@ -246,6 +246,10 @@ class Repository:
             ]
         return sorted(found, key=lambda release: (release.skill, release.seq))
 
+    def drafts(self) -> list[str]:
+        """Roles with a draft that lacks signatures."""
+        return self._metadata.drafts()
+
     def expiries(self) -> dict[str, datetime]:
         """When what is published expires, by role."""
         roles: dict[str, Metadata[Root] | Metadata[Targets] | Metadata[Snapshot] | None] = {
@@ -264,7 +268,12 @@ class Repository:
 
         Returns:
             The drafts that still wait.
+
+        Raises:
+            ArtefactError: reason NO_REPOSITORY.
         """
+        if not self._metadata.drafts():
+            self._drafts.root()
         return Signing(self._drafts).advance(signers)
 
     def _copy_blob(self, source: Path, sha256: str) -> None:
