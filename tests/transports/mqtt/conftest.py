@@ -292,6 +292,7 @@ class OpenBridge(Protocol):
         before_step: Callable[[Batch], None] | None = None,
         engines: Sequence[Path] = (),
         waits: bool = True,
+        address: str | None = None,
         **config: Any,
     ) -> contextlib.AbstractAsyncContextManager[Bridged]: ...
 
@@ -305,9 +306,10 @@ def open_bridge(open_daemon: OpenDaemon) -> OpenBridge:
         before_step: Callable[[Batch], None] | None = None,
         engines: Sequence[Path] = (),
         waits: bool = True,
+        address: str | None = None,
         **config: Any,
     ) -> AsyncIterator[Bridged]:
-        settings = MqttConfig(broker=broker.address, **{"box": BOX, **config})
+        settings = MqttConfig(broker=address or broker.address, **{"box": BOX, **config})
         async with open_daemon(before_step=before_step, engines=engines) as daemon:
             bridge = MqttBridge(daemon.box.service, settings)
             bridge.start()

@@ -3,6 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from tests.transports.mqtt.conftest import (
@@ -13,11 +16,13 @@ from tests.transports.mqtt.conftest import (
     OpenBridge,
     OpenRobot,
     Received,
+    free_port,
     program,
 )
 
 from skilld.config import MqttConfig
 from skilld.transports.mqtt import MqttBridge
+from skilld.transports.mqtt.broker_config import development_text
 
 TEXT = {"text": "drive"}
 TRACE = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
@@ -162,3 +167,26 @@ async def test_mosquittos_own_clients_can_call(
             check=True,
         )
         assert (await listener.next()).json["output"] == "drive"
+
+
+@pytest.fixture
+def on_unix_socket() -> Iterator[tuple[Broker, str]]:
+    """A broker, and the address of its socket."""
+    # mosquitto started by root becomes another user, who may not look into pytest's folders.
+    with tempfile.TemporaryDirectory() as name:
+        folder, port = Path(name), free_port()
+        folder.chmod(0o777)
+        path = folder / "mosquitto.conf"
+        path.write_text(development_text(port=port, socket=folder / "s"))
+        broker = Broker(path, port)
+        yield broker, f"unix:{folder}/s"
+        broker.stop()
+
+
+async def test_a_box_can_reach_its_broker_over_a_unix_socket(
+    on_unix_socket: tuple[Broker, str], open_bridge: OpenBridge, open_robot: OpenRobot
+) -> None:
+    broker, address = on_unix_socket
+    async with open_bridge(broker, address=address):
+        robot = await open_robot(broker)
+        assert (await robot.call(TEXT)).json["output"] == "drive"
