@@ -89,6 +89,9 @@ class Partial:
 
     Which chunks it has is not written down: after a restart all of them are hashed, which is read
     speed, finds more than any list could vouch for, and believes nothing a disk claims.
+
+    Attributes:
+        held_bytes: of the chunks that are here.
     """
 
     def __init__(self, files: Files, file: ReleaseFile) -> None:
@@ -98,9 +101,11 @@ class Partial:
         self._offsets = _offsets(file.chunks)
         self._unsynced_bytes = 0
         self._has: set[int] = set()
+        self.held_bytes = 0
         make_folders(files, PARTIAL)
         if files.size(self._part) == file.num_bytes:
             self._has = {n for n in range(len(file.chunks)) if self._is_right(n)}
+            self.held_bytes = sum(file.chunks[number].num_bytes for number in self._has)
         else:
             delete_tree(files, self._part)
             files.allocate(self._part, file.num_bytes)
@@ -110,11 +115,6 @@ class Partial:
     def missing(self) -> list[int]:
         """Numbers of the chunks that are still to come."""
         return [number for number in range(len(self._file.chunks)) if number not in self._has]
-
-    @property
-    def held_bytes(self) -> int:
-        """Bytes of the chunks that are here."""
-        return sum(self._file.chunks[number].num_bytes for number in self._has)
 
     def offset(self, number: int) -> int:
         """Where a chunk begins in the file, in bytes."""
@@ -133,6 +133,7 @@ class Partial:
             return True
         self._files.write_at(self._part, self._offsets[number], data)
         self._has.add(number)
+        self.held_bytes += len(data)
         self._unsynced_bytes += len(data)
         if self._unsynced_bytes >= SYNC_EVERY_BYTES:
             self.checkpoint()
