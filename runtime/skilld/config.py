@@ -196,7 +196,7 @@ class MqttConfig(_Record):
     tls: MqttTlsConfig | None = None
     allow_plaintext_on_network: bool = False
     keepalive_s: int = Field(default=30, ge=5, le=3600)
-    max_payload_bytes: Bytes = Field(default=1 << 20, ge=1024, le=64 << 20)
+    max_payload_bytes: Bytes = Field(default=256 << 10, ge=1024, le=64 << 20)
     max_unanswered: int = Field(default=256, ge=1, le=65535)
     max_running: int = Field(default=64, ge=1)
     max_running_per_client: int = Field(default=16, ge=1)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import shutil
+import signal
 import socket
 import subprocess
 import threading
@@ -69,6 +70,11 @@ class Broker:
                 return
             threading.Event().wait(0.02)
         pytest.fail(f"mosquitto does not listen: {self.log()}")
+
+    def reload(self) -> None:
+        """Have it read its files again."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP)
 
     def stop(self) -> None:
         if self._process is not None:

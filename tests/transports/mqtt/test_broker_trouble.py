@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import json
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from tests.transports.mqtt.conftest import (
     OpenRobot,
     StartBroker,
     free_port,
+    program,
 )
 
-from skilld.transports.mqtt.broker_config import development_text
+from skilld.transports.mqtt.broker_config import BrokerLimits, development_text
 from skilld.v1 import skill_service_pb2 as v1
 
 TEXT = {"text": "drive"}
@@ -186,3 +189,77 @@ async def test_two_boxes_of_one_name_are_told_apart(
         await until(lambda: "another daemon" in caplog.text)  # type: ignore[attr-defined]
         assert box.bridge.is_connected
         rival.publish(STATUS, b"", retain=True)
+
+
+async def test_a_broker_that_refuses_the_box_is_asked_again_until_it_does_not(
+    open_bridge: OpenBridge, open_robot: OpenRobot, tmp_path: Path, caplog: object
+) -> None:
+    port = free_port()
+    path, secrets, password = (tmp_path / name for name in ("m.conf", "secrets", "password"))
+    path.write_text(
+        development_text(port=port).replace("allow_anonymous true", "allow_anonymous false")
+        + f"password_file {secrets}\nuser {getpass.getuser()}\n"
+    )
+    secrets.write_text("")
+    broker = Broker(path, port)
+    password.write_text("s3cret\n")
+    try:
+        async with open_bridge(broker, waits=False, username="box1", password_file=password) as box:
+            await until(lambda: "refuses this box" in caplog.text)  # type: ignore[attr-defined]
+            assert (await box.daemon.stub.Invoke(CALL)).output_json == '"a"'
+            command = [program("mosquitto_passwd"), "-b", str(secrets), "box1", "s3cret"]
+            await asyncio.to_thread(subprocess.run, command, check=True)
+            broker.reload()
+            await box.connected()
+    finally:
+        broker.stop()
+
+
+async def test_a_broker_that_takes_smaller_packets_now_is_not_sent_old_large_replies(
+    open_bridge: OpenBridge, open_robot: OpenRobot, tmp_path: Path, gate: Gate
+) -> None:
+    port = free_port()
+    path = tmp_path / "m.conf"
+    path.write_text(development_text(port=port))
+    broker = Broker(path, port)
+    try:
+        async with open_bridge(broker, before_step=gate) as box:
+            robot = await open_robot(broker)
+            robot.ask({"text": "x" * 900}, request_id="large")
+            await until(lambda: gate.num_held > 0)
+            broker.stop()
+            await until(lambda: not box.bridge.is_connected)
+            gate.open()
+            await until(lambda: not box.bridge._table.entries())
+            limits = BrokerLimits(max_packet_bytes=1000)
+            path.write_text(development_text(port=port, limits=limits))
+            broker.start()
+            await box.connected()
+            again = await open_robot(broker)
+            assert (await again.call(TEXT)).user["status"] == "ok"
+    finally:
+        broker.stop()
+
+
+async def test_a_running_call_is_finished_before_the_box_leaves(
+    broker: Broker, open_bridge: OpenBridge, open_robot: OpenRobot, gate: Gate
+) -> None:
+    robot = await open_robot(broker)
+    async with open_bridge(
+        broker, before_step=gate, max_running=1, max_running_per_client=1
+    ) as box:
+        robot.ask(TEXT, request_id="running")
+        await until(lambda: gate.num_held > 0)
+        robot.ask(TEXT, request_id="waiting")
+        await until(lambda: len(box.bridge._table.entries()) == 2)
+        box.bridge.set_draining()
+        draining = asyncio.create_task(box.daemon.box.service.drain(10.0))
+        await until(lambda: box.daemon.box.service.is_draining)
+        gate.open()
+        assert await draining
+        words = {(m := await robot.client.next()).user["request_id"]: m for _ in range(2)}
+        await robot.client.subscribe(STATUS)
+        assert (await robot.client.next()).json["state"] == "draining"
+    assert words["running"].user["status"] == "ok"
+    assert words["waiting"].user["reason"] == "DRAINING"
+    assert (await robot.client.next()).json["state"] == "offline"

@@ -11,6 +11,7 @@ import logging
 
 import skilld
 from skilld.service import SkillService
+from skilld.skills import RegisteredSkill
 from skilld.transports.mqtt.announcement import (
     State,
     engines_of,
@@ -44,6 +45,8 @@ class Announcer:
         self._max_payload_bytes = max_payload_bytes
         self._state: State = "online"
         self._told: dict[str, bytes] = {}
+        # What a description was made from, and the description: made anew only when that changes.
+        self._described: dict[str, tuple[tuple[RegisteredSkill, State, int], bytes]] = {}
         self._pooled: set[str] = set()
 
     def will(self) -> Message:
@@ -75,11 +78,10 @@ class Announcer:
         self._pool(connection)  # first: who reads that we are here may call at once
         wanted = self._wanted(connection.max_packet_bytes)
         for topic in self._told.keys() - wanted.keys():
-            self._tell(connection, topic, b"")
-            del self._told[topic]
+            if self._tell(connection, topic, b""):
+                del self._told[topic]
         for topic, payload in wanted.items():
-            if self._told.get(topic) != payload:
-                self._tell(connection, topic, payload)
+            if self._told.get(topic) != payload and self._tell(connection, topic, payload):
                 self._told[topic] = payload
 
     def end(self, connection: Connection, state: State) -> None:
@@ -116,17 +118,25 @@ class Announcer:
                 wanted[self._topics.meta(skill_id)] = refused_skill_payload(skill_id, engine)
         for entry in self._service.skills():
             topic = self._topics.meta(entry.skill.id)
-            for with_schemas in (True, False):
-                payload = skill_payload(
-                    entry,
-                    is_draining=self._state != "online",
-                    max_payload_bytes=self._max_payload_bytes,
-                    with_schemas=with_schemas,
-                )
-                if Message(topic, payload).packet_bytes <= max_packet_bytes:
-                    wanted[topic] = payload
-                    break
+            known = self._described.get(topic)
+            circumstances = (entry, self._state, max_packet_bytes)
+            if known is None or known[0] != circumstances:
+                known = (circumstances, self._describe(topic, entry, max_packet_bytes))
+                self._described[topic] = known
+            wanted[topic] = known[1]
         return wanted
+
+    def _describe(self, topic: str, entry: RegisteredSkill, max_packet_bytes: int) -> bytes:
+        for with_schemas in (True, False):
+            payload = skill_payload(
+                entry,
+                is_draining=self._state != "online",
+                max_payload_bytes=self._max_payload_bytes,
+                with_schemas=with_schemas,
+            )
+            if Message(topic, payload).packet_bytes <= max_packet_bytes:
+                break
+        return payload
 
     def _status(self, state: State) -> bytes:
         return status_payload(
@@ -154,7 +164,7 @@ class Announcer:
             )
         self._pooled = served
 
-    def _tell(self, connection: Connection, topic: str, payload: bytes) -> None:
+    def _tell(self, connection: Connection, topic: str, payload: bytes) -> bool:
         message = Message(topic, payload, retain=True)
-        if message.packet_bytes <= connection.max_packet_bytes:
-            connection.publish(message)
+        is_small = message.packet_bytes <= connection.max_packet_bytes
+        return is_small and connection.publish(message)

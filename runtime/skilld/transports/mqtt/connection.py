@@ -220,8 +220,8 @@ class Connection:
             )
         client.suppress_exceptions = True
         client.on_socket_open = _send_at_once
-        client.on_connect = lambda _client, _data, _flags, reason, properties: self._tell(
-            self._on_connect, reason, packet_limit_of(properties)
+        client.on_connect = lambda _client, _data, _flags, reason, properties: self._on_connack(
+            reason, packet_limit_of(properties)
         )
         client.on_connect_fail = lambda _client, _data: self._on_connect_fail()
         client.on_disconnect = lambda _client, _data, _flags, reason, _properties: (
@@ -243,6 +243,15 @@ class Connection:
             with contextlib.suppress(RuntimeError):  # it was closed this moment
                 loop.call_soon_threadsafe(function, *arguments)
 
+    def _on_connack(self, reason: Any, max_packet_bytes: int) -> None:  # Any: paho's ReasonCode
+        is_smaller = max_packet_bytes < self.max_packet_bytes
+        if not reason.is_failure:
+            self._up_since_s = time.monotonic()
+            if is_smaller:
+                # One that is too large now would cost every connection from here on.
+                self._client.drop_out_messages()
+        self._tell(self._on_connect, reason, max_packet_bytes, is_smaller)
+
     def _on_connect_fail(self) -> None:
         self._wait_before_next()
         self._tell(self._on_away)
@@ -254,6 +263,7 @@ class Connection:
     def _wait_before_next(self) -> None:
         if self._up_since_s and time.monotonic() - self._up_since_s > _GOOD_AFTER_S:
             self._backoff.reset()
+        self._up_since_s = 0.0
         delay_s = self._backoff.delay_s()
         self._client.reconnect_delay_set(delay_s, delay_s)  # type: ignore[arg-type]
 
@@ -268,12 +278,15 @@ class Connection:
 
     # --- on the event loop ---------------------------------------------------------------------
 
-    def _on_connect(self, reason: Any, max_packet_bytes: int) -> None:  # Any: paho's ReasonCode
+    def _on_connect(self, reason: Any, max_packet_bytes: int, forgets: bool) -> None:
         if reason.is_failure:
-            _log.error("the broker refuses this box: %s", reason)
+            if not self._said_away:
+                self._said_away = True
+                _log.error("the broker refuses this box: %s; trying on", reason)
             return
         self._number += 1
-        self._up_since_s = time.monotonic()
+        if forgets:
+            self._unsent.clear()
         self.is_up = True
         self._said_away = False
         self.max_packet_bytes = max_packet_bytes

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -38,6 +39,8 @@ Json = Any  # a JSON value
 
 _JSON_TYPES = frozenset({"application/json", "text/json"})
 _MAX_REQUEST_ID_BYTES = 128
+# A wrong one is left out and nothing else happens, as the standard wants it.
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
 _MAX_CORRELATION_BYTES = 1024
 
 
@@ -52,9 +55,7 @@ class _Fields(BaseModel):
     max_tokens: int | None = Field(default=None, ge=1, le=1 << 31)
     seed: int = Field(default=0, ge=0, lt=1 << 64)
     stream: bool = False
-    traceparent: str | None = Field(
-        default=None, pattern=r"^[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$"
-    )
+    traceparent: str | None = None
 
 
 class _Envelope(_Fields):
@@ -190,11 +191,14 @@ def read_request(
     except InvalidRequestError as error:
         short = str(request_id) if len(str(request_id)) <= _MAX_REQUEST_ID_BYTES else ""
         return Unreadable(client, short, address, error)
+    traceparent = fields.traceparent
+    if traceparent is not None and not _TRACEPARENT.fullmatch(traceparent):
+        traceparent = None
     return SkillRequest(
         client=client,
         skill=destination.skill,
         request_id=fields.request_id,
-        address=ReplyAddress(address.topic, is_envelope, address.correlation, fields.traceparent),
+        address=ReplyAddress(address.topic, is_envelope, address.correlation, traceparent),
         timeout_s=_timeout_s(message, fields),
         streams=fields.stream,
         digest=digest,
