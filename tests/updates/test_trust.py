@@ -401,6 +401,66 @@ def test_a_plain_web_server_is_a_source(site: Site) -> None:
         HttpSource(url, timeout_s=0.5).metadata("timestamp.json", 100)
 
 
+@contextlib.contextmanager
+def answering(status: int, body: bytes, headers: dict[str, str]) -> Iterator[str]:
+    """A web server that says the same to everybody, over connections it would keep."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(status)
+            for name, value in {"Content-Length": str(len(body)), **headers}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            with contextlib.suppress(ConnectionError):
+                self.wfile.write(body)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        thread = threading.Thread(target=server.serve_forever, name="web")
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def blocks(url: str, *lengths: int, **settings: float) -> list[int]:
+    """Ask for parts of some lengths; how long the answers are."""
+    wanted = [BlobRange("0" * 64, 0, length) for length in lengths]
+    return [len(data) for _, data in HttpSource(url, **settings).blocks(wanted)]
+
+
+def test_a_web_server_that_knows_ranges_is_a_source() -> None:
+    with answering(206, b"x" * 100, {}) as url:
+        assert blocks(url, 100, 100) == [100, 100]
+
+
+def test_endless_data_a_web_server_that_sends_more_than_asked_is_cut_off() -> None:
+    with answering(206, b"x" * 1_000_000, {}) as url:
+        assert blocks(url, 100, 1000) == [100, 1000]
+
+
+def test_slow_retrieval_a_web_server_that_trickles_is_given_up() -> None:
+    with answering(206, b"x" * 1_000_000, {}) as url, pytest.raises(UnavailableError) as error:
+        blocks(url, 1_000_000, block_timeout_s=0.0)
+    assert error.value.reason == "SOURCE_UNAVAILABLE"
+
+
+@pytest.mark.parametrize("status", [301, 416, 500, 503])
+def test_a_web_server_in_trouble_is_asked_again_later(status: int) -> None:
+    with (
+        answering(status, b"", {"Location": "http://elsewhere.invalid/"}) as url,
+        pytest.raises(UnavailableError),
+    ):
+        blocks(url, 100)
+
+
 @pytest.mark.parametrize("name", ["../secret.json", "a/b.json", ".x.json", "timestamp.txt", ""])
 def test_a_folder_gives_out_metadata_only(tmp_path: Path, name: str) -> None:
     (tmp_path / "metadata").mkdir()

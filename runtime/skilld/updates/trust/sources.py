@@ -157,7 +157,7 @@ class HttpSource:
             raise UnavailableError(f"{url}: {error}", reason="SOURCE_UNAVAILABLE") from error
         finally:
             if answer is not None:
-                if answer.status == 206:
+                if answer.length_remaining == 0:
                     answer.release_conn()
                 else:
                     answer.close()  # whatever is still on its way is not wanted
