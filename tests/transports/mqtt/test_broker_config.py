@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from tests.transports.conftest import OpenDaemon
+from tests.transports.conftest import OpenDaemon, until
 from tests.transports.mqtt.conftest import (
     Bridged,
     Broker,
@@ -266,6 +266,23 @@ async def test_calls_go_through_the_guarded_broker(
         assert reply.json["output"] == "drive"
     loop = await measure_loop_time(config_of(guarded, pem, "box1"), Topics("skilld", "box1"))
     assert 0 < loop.p10_ms <= loop.p50_ms <= loop.p99_ms
+
+
+# paho leaves the socket of a failed handshake to the garbage collector.
+@pytest.mark.filterwarnings("ignore:unclosed <ssl.SSLSocket:ResourceWarning")
+async def test_why_there_is_no_connection_is_said(
+    guarded: Broker, pem: Path, open_daemon: OpenDaemon, caplog: pytest.LogCaptureFixture
+) -> None:
+    config = config_of(guarded, pem, "box1")
+    assert config.tls is not None
+    wrong = config.model_copy(
+        update={"tls": config.tls.model_copy(update={"ca": pem / "other-ca.pem"})}
+    )
+    async with open_daemon() as daemon:
+        bridge = MqttBridge(daemon.box.service, wrong)
+        bridge.start()
+        await until(lambda: "certificate verify failed" in caplog.text)
+        await bridge.stop()
 
 
 async def test_a_box_that_may_not_say_how_it_is_does_not_get_in_the_way(

@@ -73,13 +73,19 @@ class Subscription:
 
 
 class _Client(mqtt.Client):
-    """paho's thread survives what paho itself lets through."""
+    """paho's thread survives what paho itself lets through, and says why it cannot connect."""
+
+    problem = ""
 
     def reconnect(self) -> MQTTErrorCode:
         try:
             return super().reconnect()
+        except OSError as error:
+            self.problem = str(error)
+            raise
         except ValueError as error:  # a host name that no DNS takes
-            raise OSError(str(error)) from error
+            self.problem = str(error)
+            raise OSError(self.problem) from error
 
     def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
         try:
@@ -107,8 +113,8 @@ class Connection:
         self._up_since_s = 0.0
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
-        self._said_away = False
         self.is_up = False
+        self.problem = ""  # why there is no connection, as far as that is known
         self.max_packet_bytes = MAX_PACKET_BYTES
         self._client = self._make_client()
 
@@ -254,7 +260,7 @@ class Connection:
 
     def _on_connect_fail(self) -> None:
         self._wait_before_next()
-        self._tell(self._on_away)
+        self._tell(self._on_away, f"cannot be reached: {self._client.problem}")
 
     def _on_disconnect(self, reason: str) -> None:
         self._wait_before_next()
@@ -280,23 +286,21 @@ class Connection:
 
     def _on_connect(self, reason: Any, max_packet_bytes: int, forgets: bool) -> None:
         if reason.is_failure:
-            if not self._said_away:
-                self._said_away = True
-                _log.error("the broker refuses this box: %s; trying on", reason)
+            self._on_away(f"refuses this box: {reason}")
             return
         self._number += 1
         if forgets:
             self._unsent.clear()
         self.is_up = True
-        self._said_away = False
+        self.problem = ""
         self.max_packet_bytes = max_packet_bytes
         _log.info("connected to the broker at %s", self._settings.address)
         self._listener.on_up()
 
-    def _on_away(self) -> None:
-        if not self._said_away:
-            self._said_away = True
-            _log.warning("the broker at %s cannot be reached; trying on", self._settings.address)
+    def _on_away(self, problem: str) -> None:
+        if problem != self.problem:
+            self.problem = problem
+            _log.warning("the broker at %s %s; trying on", self._settings.address, problem)
 
     def _on_lost(self, reason: str) -> None:
         if self.is_up:

@@ -138,7 +138,7 @@ async def measure_loop_time(config: MqttConfig, topics: Topics) -> LoopTime:
         what = (
             f"does not deliver {there} and {back}; does its access list know this box?"
             if asker.is_up.is_set()
-            else "cannot be reached, or refuses this box; its log says which"
+            else asker.connection.problem or "does not answer"
         )
         raise BrokerError(f"the broker at {asks.address} {what}", reason="NO_BROKER") from error
     finally:
