@@ -264,6 +264,25 @@ def test_a_store_that_becomes_read_only_leaves_what_a_restart_would_serve(
     assert (rig.outcome, rig.served) == (UPDATED, 2)
 
 
+@pytest.mark.parametrize("step", [Step.DRAINING, Step.ACTIVATING])
+def test_a_disk_that_fills_up_in_the_switch_brings_the_old_release_back(
+    rig: Rig, step: Step
+) -> None:
+    if step is Step.DRAINING and rig.room == 2:
+        return  # nothing is drained where there is room for both
+    rig.submit(2)
+    while rig.state.job.step is not step:
+        assert rig.updater.work()
+    rig.files.capacity_bytes = 0
+    rig.work()
+    assert rig.served == 1
+    assert rig.state.job.step is step
+    rig.files.capacity_bytes = 1 << 30
+    rig.updater.tick()
+    rig.finish()
+    assert (rig.outcome, rig.served) == (UPDATED, 2)
+
+
 def test_a_store_that_is_read_only_from_the_start_still_serves(rig: Rig) -> None:
     rig.submit(2)
     rig.work()

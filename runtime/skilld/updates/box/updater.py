@@ -30,7 +30,7 @@ from skilld.updates.box.requirements import BoxFacts
 from skilld.updates.box.states import StateStore
 from skilld.updates.machine import events as e
 from skilld.updates.machine.machine import Decision, decide
-from skilld.updates.machine.state import SkillState, Status
+from skilld.updates.machine.state import SkillState, Status, Step
 from skilld.updates.store.blobs import BlobStore
 from skilld.updates.store.files import Files
 from skilld.updates.store.releases import ReleaseStore, release_folder
@@ -288,12 +288,12 @@ class Updater:
             return
         job = event.job if isinstance(event, e.JobArrived) else record.job
         self._listener.on_answer(job.id, Status.FAILED, "STORE_FAILED")
-        is_undone = isinstance(event, e.Activated)
-        if is_undone or any(isinstance(action, e.RollBack) for action in decision.actions):
+        was_touched = state.job is not None and state.job.step in (Step.DRAINING, Step.ACTIVATING)
+        if was_touched or any(isinstance(action, e.RollBack) for action in decision.actions):
             try:
                 self._roll_back(skill, state.active, record.job.seq)
-            except SkilldError as failure:
-                _log.error("%s: cannot roll back: %s", skill, failure.message)
+            except (SkilldError, OSError) as failure:
+                _log.error("%s: cannot roll back: %s", skill, failure)
 
     def _resume(self, skill: str) -> None:
         """Go on as after a restart, as soon as the disk can be written again."""
