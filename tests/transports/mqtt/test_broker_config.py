@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import getpass
 import json
 import subprocess
@@ -18,6 +19,7 @@ from tests.transports.mqtt.conftest import (
     Robot,
     StartBroker,
     free_port,
+    program,
 )
 
 from skilld.cli import main
@@ -283,6 +285,24 @@ async def test_why_there_is_no_connection_is_said(
         bridge.start()
         await until(lambda: "certificate verify failed" in caplog.text)
         await bridge.stop()
+
+
+async def test_a_field_team_calls_with_mosquittos_own_client(
+    guarded: Broker, pem: Path, box1: Bridged
+) -> None:
+    done = await asyncio.to_thread(
+        subprocess.run,
+        [
+            *(program("mosquitto_rr"), "-h", "127.0.0.1", "-p", str(guarded.port), "-W", "10"),
+            *("--cafile", str(pem / "ca.pem"), "--cert", str(pem / "team1.pem")),
+            *("--key", str(pem / "team1.key"), "-e", "skilld/client/team1/resp"),
+            *("-t", "skilld/pool/echo/req/team1", "-m", json.dumps({"text": "drive"})),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout)["output"] == "drive"
 
 
 async def test_a_box_that_may_not_say_how_it_is_does_not_get_in_the_way(

@@ -117,10 +117,8 @@ class BrokerConfig:
         return f"""\
 # Written by `skilld broker-config`; start it with: mosquitto -c {self.folder / CONFIG_NAME}
 user {self.user}
-per_listener_settings false
 allow_anonymous false
 acl_file {self.folder / ACL_NAME}
-allow_zero_length_clientid false
 
 listener {self.port}
 max_connections {self.limits.max_connections}
