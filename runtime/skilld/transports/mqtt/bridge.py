@@ -328,8 +328,11 @@ class MqttBridge:
         assert self._connection is not None
         while True:
             await asyncio.sleep(_REFRESH_S)
-            self._announcer.refresh(self._connection)
-            self._memory.forget_old(time.monotonic())
+            try:
+                self._announcer.refresh(self._connection)
+                self._memory.forget_old(time.monotonic())
+            except Exception:
+                _log.exception("the box could not be announced; trying again")
 
 
 def _cancelled() -> CancelledError:
