@@ -148,11 +148,13 @@ class Updater:
             self._feed(skill, e.CommitOrdered(job_id))
 
     def observe(self, skill: str, report: e.TrialReport) -> None:
-        """Hand in how the candidate of a name does."""
-        self._feed(skill, report)
+        """Hand in how the candidate of a name does; nothing happens if it has none."""
+        if skill in self._states:
+            self._feed(skill, report)
 
     def lost(self, skill: str, message: str) -> None:
         """Hand in that the candidate of a name could not be loaded at start, or died for good."""
+        assert skill in self._states
         self._feed(skill, e.Failed("LOAD_FAILED", message, is_bad=True))
 
     def tick(self) -> None:
