@@ -40,9 +40,9 @@ from skilld.transports.mqtt.paho_messages import (
 _log = logging.getLogger("skilld.mqtt")
 
 _FIRST_DELAY_S = 0.2
-_MAX_DELAY_S = 30.0
+_MAX_DELAY_S = 10.0
 # A connection that lasted this long was a good one: the next delay begins small again.
-_GOOD_AFTER_S = 5.0
+_GOOD_AFTER_S = 1.0
 _CONNECT_TIMEOUT_S = 5.0
 
 
