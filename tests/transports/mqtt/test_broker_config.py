@@ -306,7 +306,11 @@ async def test_a_field_team_calls_with_mosquittos_own_client(
 
 
 async def test_a_box_that_may_not_say_how_it_is_does_not_get_in_the_way(
-    guarded: Broker, pem: Path, open_daemon: OpenDaemon, connect: Connect
+    guarded: Broker,
+    pem: Path,
+    open_daemon: OpenDaemon,
+    connect: Connect,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     watcher = await connect(guarded, "team1", tls=tls_of(pem, "team1"))
     await watcher.subscribe("skilld/box/robot2/status")
@@ -317,6 +321,7 @@ async def test_a_box_that_may_not_say_how_it_is_does_not_get_in_the_way(
         await bridge.stop()
     await watcher.subscribe("skilld/client/team1/resp")
     assert not watcher.has_more()
+    assert caplog.text.count("refuses messages of this box: Not authorized") == 1
 
 
 def test_a_broker_that_holds_packets_back_is_named(

@@ -113,6 +113,7 @@ class Connection:
         self._up_since_s = 0.0
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
+        self._refusals: set[str] = set()  # reasons that were said on this connection
         self.is_up = False
         self.problem = ""  # why there is no connection, as far as that is known
         self.max_packet_bytes = MAX_PACKET_BYTES
@@ -293,6 +294,7 @@ class Connection:
             self._unsent.clear()
         self.is_up = True
         self.problem = ""
+        self._refusals.clear()
         self.max_packet_bytes = max_packet_bytes
         _log.info("connected to the broker at %s", self._settings.address)
         self._listener.on_up()
@@ -313,8 +315,13 @@ class Connection:
             self._listener.on_message(Delivery(message, packet_id, self._number, arrival_s))
 
     def _on_published(self, packet_id: int, reason: Any) -> None:
-        if reason.is_failure:
-            _log.warning("the broker refused a message: %s", reason)
+        if reason.is_failure and str(reason) not in self._refusals:
+            self._refusals.add(str(reason))
+            _log.warning(
+                "the broker refuses messages of this box: %s; does its access list know it? "
+                "(said once)",
+                reason,
+            )
         for delivery in self._unsent.pop(packet_id, ()):
             self.acknowledge(delivery)
         if not self._unsent:
