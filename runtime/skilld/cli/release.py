@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import time
 import uuid
 from collections.abc import Callable
@@ -182,7 +183,12 @@ def sign_command(options: argparse.Namespace) -> int:
     """Add signatures."""
     if not options.key:
         raise ArtefactError("no --key to sign with", path=options.repository, reason="NO_KEY")
-    return _advance(options, _repository(options), signers_of(options))
+    repository, signers = _repository(options), signers_of(options)
+    before = set(repository.drafts())
+    code = _advance(options, repository, signers)
+    if not before and not options.json:
+        err.print("nothing waited for a signature", highlight=False)
+    return code
 
 
 def renew_command(options: argparse.Namespace) -> int:
@@ -211,18 +217,21 @@ def list_command(options: argparse.Namespace) -> int:
     if options.json:
         print_json(
             {
-                "releases": [
-                    {"skill": r.skill, "seq": r.seq, "sha256": r.sha256, "num_bytes": r.num_bytes}
-                    for r in releases
-                ],
+                "releases": [dataclasses.asdict(release) for release in releases],
                 "expires": {role: date.isoformat() for role, date in expiries.items()},
                 "waiting": waiting,
             }
         )
         return 0
-    table = Table("release", "number", "description")
+    table = Table("release", "number", "version", "size", "description")
     for release in releases:
-        table.add_row(release.skill, str(release.seq), f"{release.sha256[:16]}…")
+        table.add_row(
+            release.skill,
+            str(release.seq),
+            release.version,
+            size(release.num_bytes),
+            f"{release.sha256[:16]}…",
+        )
     out.print(table)
     for role, date in expiries.items():
         days = (date.timestamp() - time.time()) / 86400

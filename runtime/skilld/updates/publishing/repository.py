@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from securesystemslib.signer import CryptoSigner, SSlibKey
+from tuf.api.exceptions import LengthOrHashMismatchError
 from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
@@ -29,9 +30,9 @@ from tuf.api.metadata import (
     Timestamp,
 )
 
-from skilld.core.errors import ArtefactError
+from skilld.core.errors import ArtefactError, UpdateError
 from skilld.updates.bundle.packing import pack
-from skilld.updates.bundle.release import CommitRule, Release, target_path
+from skilld.updates.bundle.release import CommitRule, Release, parse_release, target_path
 from skilld.updates.publishing.drafts import Drafts, Lifetimes
 from skilld.updates.publishing.signing import Signing, Waiting
 from skilld.updates.trust.client import JOBS_ROLE
@@ -42,12 +43,21 @@ _SKILL_ROLE = "skill-"
 
 @dataclass(frozen=True, slots=True)
 class PublishedRelease:
-    """A line of the list of releases."""
+    """A line of the list of releases.
+
+    Attributes:
+        skill: the name it is released under.
+        seq: its number.
+        version: for people.
+        num_bytes: of its files, equal ones counted once.
+        sha256: of its description.
+    """
 
     skill: str
     seq: int
-    sha256: str
+    version: str
     num_bytes: int
+    sha256: str
 
 
 def skill_role(skill: str) -> str:
@@ -229,21 +239,17 @@ class Repository:
         return release
 
     def releases(self) -> list[PublishedRelease]:
-        """Every published release, by name and number."""
+        """Every published release, by name and number.
+
+        Raises:
+            ArtefactError: reason BAD_REPOSITORY: a description is missing or damaged.
+        """
         found = []
         for role in self._drafts.delegated():
             metadata = self._metadata.targets(role)
             if metadata is None or not role.startswith(_SKILL_ROLE):
                 continue
-            found += [
-                PublishedRelease(
-                    skill=role.removeprefix(_SKILL_ROLE),
-                    seq=int(Path(path).stem),
-                    sha256=target.hashes["sha256"],
-                    num_bytes=target.length,
-                )
-                for path, target in metadata.signed.targets.items()
-            ]
+            found += [self._described(target) for target in metadata.signed.targets.values()]
         return sorted(found, key=lambda release: (release.skill, release.seq))
 
     def drafts(self) -> list[str]:
@@ -275,6 +281,24 @@ class Repository:
         if not self._metadata.drafts():
             self._drafts.root()
         return Signing(self._drafts).advance(signers)
+
+    def _described(self, target: TargetFile) -> PublishedRelease:
+        sha256 = target.hashes["sha256"]
+        path = self.folder / BLOBS / sha256
+        try:
+            data = path.read_bytes()
+            target.verify_length_and_hashes(data)
+            release = parse_release(data)
+        except (OSError, LengthOrHashMismatchError, UpdateError) as error:
+            raise ArtefactError(
+                f"is not the description of {target.path}: {error}",
+                path=path,
+                hint="copy the repository again",
+                reason="BAD_REPOSITORY",
+            ) from error
+        return PublishedRelease(
+            release.skill, release.seq, release.version, release.num_bytes, sha256
+        )
 
     def _copy_blob(self, source: Path, sha256: str) -> None:
         target = self.folder / BLOBS / sha256
