@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ from skilld.updates.machine import JobRecord, Outcome, SkillState, Status
 from skilld.updates.store import DiskFiles, SimulatedFiles
 from skilld.updates.trust import FolderSource, Job, TrustedRepository
 
-ENGINE = Path(__file__).parents[2] / "engines/plc-triage/engine"
+ROOT = Path(__file__).parents[2]
+ENGINE = ROOT / "engines/plc-triage/engine"
 Run = Callable[..., Any]
 
 
@@ -172,6 +174,31 @@ def test_a_folder_without_a_repository_is_said_to_be_one(
     run("keygen", tmp_path / "k.pem", "--no-passphrase")
     arguments = [] if command == "list" else ["--key", tmp_path / "k.pem"]
     assert run(command, tmp_path / "nothing", *arguments)[0] == 3
+
+
+def test_the_lines_of_the_readme_do_what_it_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme[readme.index("\n## Releases\n") :]
+    lines = section[: section.index("\n## ", 5)].splitlines()
+    commands = [line[2:] for line in lines if line.startswith("$ ")]
+    assert len(commands) == 9
+    (tmp_path / "engines").symlink_to(ROOT / "engines")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SKILLD_KEY_PASSPHRASE", "correct horse")
+    codes = []
+    for command in commands:
+        expanded = subprocess.run(
+            ["bash", "-c", f"printf '%s\\n' {command}"], capture_output=True, text=True, check=True
+        )
+        name, *arguments = expanded.stdout.split()
+        assert name == "skilld"
+        codes.append(main(arguments))
+    # After `init` and the first `sign` a signature is still missing.
+    assert codes == [0, 1, 1, 0, 0, 0, 0, 0, 0]
+    assert "plc-triage" in capsys.readouterr().out
+    assert (tmp_path / "job.json").exists()
 
 
 def test_updates_shows_what_a_box_says_of_itself(

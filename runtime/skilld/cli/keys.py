@@ -19,16 +19,21 @@ PASSPHRASE_VARIABLE = "SKILLD_KEY_PASSPHRASE"
 
 
 def keygen_command(options: argparse.Namespace) -> int:
-    """Make a key pair."""
+    """Make key pairs."""
     from skilld.updates.publishing import make_key
 
-    passphrase = None if options.no_passphrase else _new_passphrase(options.file)
-    key = make_key(options.file, passphrase=passphrase)
+    made = []
+    for path in options.files:
+        passphrase = None if options.no_passphrase else _new_passphrase(path)
+        key = make_key(path, passphrase=passphrase)
+        made.append({"keyid": key.keyid, "private": str(path)})
+        if not options.json:
+            out.print(
+                f"[bold]{path}[/] and {path.with_suffix('.pub').name}: key {key.keyid[:16]}…",
+                highlight=False,
+            )
     if options.json:
-        print_json({"keyid": key.keyid, "private": str(options.file)})
-    else:
-        out.print(f"[bold]{options.file}[/] and {options.file.with_suffix('.pub').name}")
-        out.print(f"key {key.keyid}", highlight=False)
+        print_json(made)
     return 0
 
 

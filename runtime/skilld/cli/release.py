@@ -41,10 +41,11 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
             sub.add_argument(
                 "--key",
                 type=Path,
-                action="append",
+                action="extend",
+                nargs="+",
                 default=[],
                 metavar="FILE.pem",
-                help="private key to sign with; repeat for several",
+                help="private keys to sign with",
             )
         if signs and name != "job":
             sub.add_argument(
@@ -55,14 +56,16 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
             )
         return sub
 
-    keygen = add("keygen", keygen_command, "Make a key pair; never overwrites one.", signs=False)
-    keygen.add_argument("file", type=Path, help="private key, FILE.pem; FILE.pub is beside it")
+    keygen = add("keygen", keygen_command, "Make key pairs; never overwrites one.", signs=False)
+    keygen.add_argument(
+        "files", type=Path, nargs="+", metavar="FILE.pem", help="FILE.pub comes beside each"
+    )
     keygen.add_argument(
         "--no-passphrase", action="store_true", help="leave it readable by this user, unencrypted"
     )
 
     init = add("init", init_command, "Begin a repository: who may sign what.")
-    _public(init, "--root", "owner of the root; repeat for several", is_list=True)
+    _public(init, "--root", "owners of the root", is_list=True)
     init.add_argument("--threshold", type=_count, required=True, help="root signatures needed")
     _public(init, "--targets", "who says whose releases are whose")
     _public(init, "--online", "signs snapshot and timestamp, often and unattended")
@@ -317,14 +320,18 @@ def _repository(options: argparse.Namespace) -> Repository:
 def _public(
     parser: argparse.ArgumentParser, flag: str, text: str, *, is_list: bool = False
 ) -> None:
-    parser.add_argument(
-        flag,
-        type=Path,
-        required=True,
-        metavar="FILE.pub",
-        help=text,
-        action="append" if is_list else "store",
-    )
+    if is_list:
+        parser.add_argument(
+            flag,
+            type=Path,
+            required=True,
+            action="extend",
+            nargs="+",
+            metavar="FILE.pub",
+            help=text,
+        )
+    else:
+        parser.add_argument(flag, type=Path, required=True, metavar="FILE.pub", help=text)
 
 
 def _count(text: str) -> int:
