@@ -99,7 +99,8 @@ class Updater:
         self._states: dict[str, SkillState] = {}
         self._pending: dict[str, deque[e.Action]] = {}
         self._retries: dict[str, tuple[float, float]] = {}  # when, and the wait before it
-        self._halted: set[str] = set()
+        # Names whose state cannot be written, and what to decide again when it can.
+        self._halted: dict[str, e.Event | None] = {}
 
     def start(self) -> dict[str, Path | None]:
         """Take up what was left; call once, before anything is loaded.
@@ -274,36 +275,46 @@ class Updater:
             self._collect(skill)  # it may be our own garbage that fills the disk
             self._state_store.write(state)
         self._states[skill] = state
-        self._halted.discard(skill)
+        self._halted.pop(skill, None)
 
     def _stop(self, skill: str, event: e.Event, decision: Decision, error: OSError) -> None:
         """What is decided cannot be written, so it must not happen; but a rollback must.
 
         The box then serves what the file names, which is what a restart would serve.
         """
-        _log.error("%s: the state cannot be written: %s", skill, error)
-        state = self._states[skill]
-        self._halted.add(skill)
-        self._pending[skill].clear()
-        record = decision.state.job
+        state, record = self._states[skill], decision.state.job
         if record is None:
             return
-        job = event.job if isinstance(event, e.JobArrived) else record.job
-        self._listener.on_answer(job.id, Status.FAILED, "STORE_FAILED")
+        if isinstance(event, e.JobArrived):
+            self._listener.on_answer(event.job.id, Status.FAILED, "STORE_FAILED")
+        elif skill not in self._halted:
+            _log.error("%s: the state cannot be written: %s", skill, error)
+            self._listener.on_answer(record.job.id, Status.FAILED, "STORE_FAILED")
+        self._pending[skill].clear()
+        goes_back = any(isinstance(action, e.RollBack) for action in decision.actions)
+        again = event if goes_back else self._halted.get(skill)
+        if isinstance(event, e.Restarted):  # `start` has the old release loaded
+            again = e.Failed("STORE_FAILED", "the disk could not be written at start")
+        self._halted[skill] = again
         was_touched = state.job is not None and state.job.step in (Step.DRAINING, Step.ACTIVATING)
-        if was_touched or any(isinstance(action, e.RollBack) for action in decision.actions):
+        if was_touched or goes_back:
             try:
                 self._roll_back(skill, state.active, record.job.seq)
             except (SkilldError, OSError) as failure:
                 _log.error("%s: cannot roll back: %s", skill, failure)
 
     def _resume(self, skill: str) -> None:
-        """Go on as after a restart, as soon as the disk can be written again."""
+        """Go on as soon as the disk can be written again."""
+        state, again = self._states[skill], self._halted[skill]
         try:
-            self._write(skill, self._states[skill])
+            self._write(skill, state)
         except OSError:
             return
-        self._feed(skill, e.Restarted(0))
+        if state.job is None or state.job.step is not Step.TRIAL:
+            # The old release serves, as after a restart.
+            self._feed(skill, e.Restarted(0))
+        elif again is not None:
+            self._feed(skill, again)  # it went back, and no file says so yet
 
     def _serving(self, skill: str) -> int | None:
         state = self._states[skill]
