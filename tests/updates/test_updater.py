@@ -376,3 +376,28 @@ def test_a_release_for_another_box_is_rejected(
     rig.work()
     assert rig.outcome == (Status.REJECTED, Outcome.NO_STATE_CHANGE, reason)
     assert rig.source.num_bytes == 0
+
+
+def test_one_name_does_not_wait_for_another(make_engine: MakeEngine, make_rig: MakeRig) -> None:
+    engines = [make_engine(name="toy", changed=[1], version="t"), make_engine(name="other")]
+    rig = make_rig(SimulatedFiles(), *engines, room=4)
+    own = {file.sha256 for file in rig.trust.releases["toy", 1].files} - {
+        file.sha256 for file in rig.trust.releases["other", 2].files
+    }
+    rig.source.spoil = lambda sent: [block for block in sent if block[0].sha256 not in own]
+    rig.submit(1)
+    rig.submit(2, skill="other")
+    rig.work()
+    other, toy = rig.updater.states()
+    assert (other.job.step, toy.job.step) == (Step.TRIAL, Step.DOWNLOADING)
+    rig.source.spoil = list
+    rig.clock_s += 60.0
+    rig.updater.observe("other", TrialReport(600.0, num_requests=100))
+    rig.finish()
+    assert [state.active for state in rig.updater.states()] == [2, 1]
+    # What one name keeps, the other's cleaning up must not take.
+    rig.restart()
+    assert rig.box.loaded == {
+        ("toy", Path("/store/releases/toy/1")),
+        ("other", Path("/store/releases/other/2")),
+    }

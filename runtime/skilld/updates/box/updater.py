@@ -14,7 +14,6 @@ It is driven by one thread, which owns it; others put orders into `inbox`.
 
 from __future__ import annotations
 
-import errno
 import logging
 import time
 from collections import deque
@@ -24,16 +23,16 @@ from queue import SimpleQueue
 from typing import Protocol
 
 from skilld.core.errors import SkilldError, UnavailableError, UpdateError
-from skilld.updates.box.activation import Activation, activate, roll_back
+from skilld.updates.box.activation import Activation
+from skilld.updates.box.execution import NO_SPACE, Execution
 from skilld.updates.box.intake import Intake, Trust
 from skilld.updates.box.requirements import BoxFacts
 from skilld.updates.box.states import StateStore
 from skilld.updates.machine import events as e
 from skilld.updates.machine.machine import Decision, decide
 from skilld.updates.machine.state import SkillState, Status, Step
-from skilld.updates.store.blobs import BlobStore
 from skilld.updates.store.files import Files
-from skilld.updates.store.releases import ReleaseStore, release_folder
+from skilld.updates.store.releases import ReleaseStore
 from skilld.updates.trust.sources import BlobSource
 
 _log = logging.getLogger("skilld.updates")
@@ -41,7 +40,6 @@ _log = logging.getLogger("skilld.updates")
 _SLICE_S = 2.0  # of a download, before orders are taken and progress is shown
 _FIRST_RETRY_S = 1.0
 _MAX_RETRY_S = 60.0
-_NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 
 
 class Listener(Protocol):
@@ -84,18 +82,16 @@ class Updater:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.inbox: SimpleQueue[Callable[[Updater], None]] = SimpleQueue()
-        self._store_dir = store_dir
         self._trust = trust
         self._source = source
-        self._activation = activation
         self._facts = facts
         self._listener = listener
         self._clock = clock
-        self._files = files
-        self._releases = ReleaseStore(files)
-        self._blobs = BlobStore(files)
-        self._state_store = StateStore(files, self._releases)
+        self._state_store = StateStore(files, ReleaseStore(files))
         self._intake = Intake(files, trust, facts, on_progress=listener.on_progress)
+        self._execution = Execution(
+            files, store_dir, intake=self._intake, source=source, activation=activation
+        )
         self._states: dict[str, SkillState] = {}
         self._pending: dict[str, deque[e.Action]] = {}
         self._retries: dict[str, tuple[float, float]] = {}  # when, and the wait before it
@@ -114,7 +110,9 @@ class Updater:
             if state.job is not None and state.job.is_open:
                 held = self._intake.held_bytes(skill, state.job.job.seq)
             self._feed(skill, e.Restarted(held))
-        return {skill: self._folder(skill, self._serving(skill)) for skill in self._states}
+        return {
+            skill: self._execution.folder(skill, self._serving(skill)) for skill in self._states
+        }
 
     def states(self) -> list[SkillState]:
         """Of every name, in order."""
@@ -169,110 +167,76 @@ class Updater:
         """Do one action; returns whether there is another to do at once."""
         while not self.inbox.empty():
             self.inbox.get()(self)
-        for skill, actions in self._pending.items():
-            if actions and self._clock() >= self._retries.get(skill, (0.0, 0.0))[0]:
-                self._do(skill, actions)
-                break
-        return any(
-            actions and self._clock() >= self._retries.get(skill, (0.0, 0.0))[0]
+        due = self._due()
+        if due:
+            skill = due[0]
+            self._do(skill, self._pending[skill])
+            self._pending[skill] = self._pending.pop(skill)  # the others come first now
+        return bool(self._due())
+
+    def _due(self) -> list[str]:
+        """Names with something to do now, who has waited longest first."""
+        now_s = self._clock()
+        return [
+            skill
             for skill, actions in self._pending.items()
-        )
+            if actions and now_s >= self._retries.get(skill, (0.0, 0.0))[0]
+        ]
 
     def _do(self, skill: str, actions: deque[e.Action]) -> None:
         action = actions[0]
-        try:
-            event = self._carry_out(skill, action)
-        except UnavailableError as error:
-            if isinstance(action, e.Resolve | e.Download):
-                wait_s = min(_MAX_RETRY_S, 2 * self._retries.get(skill, (0.0, 0.5))[1])
-                wait_s = max(wait_s, _FIRST_RETRY_S)
-                self._retries[skill] = (self._clock() + wait_s, wait_s)
-                _log.warning("%s: %s; again in %.0f s", skill, error.message, wait_s)
-                return
-            event = _failure(action, error.reason, error.message)
-        except SkilldError as error:
-            event = _failure(action, error.reason, error.message)
-        except OSError as error:
-            reason = "INSUFFICIENT_SPACE" if error.errno in _NO_SPACE else "STORE_FAILED"
-            event = e.Failed(reason, str(error))
-            if isinstance(action, e.RollBack):
-                event = e.RollbackFailed(str(error))
-        self._retries.pop(skill, None)
-        if event is _AGAIN:
-            return
-        if actions and actions[0] is action:
+        if isinstance(action, e.Collect):
             actions.popleft()
+            try:
+                self._execution.collect(skill, self._states.values())
+            except OSError as error:  # garbage is taken out another time
+                _log.warning("%s: old releases cannot be deleted: %s", skill, error)
+            return
+        until_s = self._clock() + _SLICE_S
+        try:
+            event = self._execution.carry_out(
+                skill,
+                action,
+                should_pause=lambda: not self.inbox.empty() or self._clock() >= until_s,
+            )
+        except UnavailableError as error:
+            last_s = self._retries.get(skill, (0.0, _FIRST_RETRY_S / 2))[1]
+            wait_s = min(_MAX_RETRY_S, 2 * last_s)
+            self._retries[skill] = (self._clock() + wait_s, wait_s)
+            _log.warning("%s: %s; again in %.0f s", skill, error.message, wait_s)
+            return
+        self._retries.pop(skill, None)
         if event is not None:
+            actions.popleft()
             self._feed(skill, event)
-
-    def _carry_out(self, skill: str, action: e.Action) -> e.Event | None:
-        match action:
-            case e.Resolve(job):
-                return e.Resolved(self._intake.resolve(job, self._source).commit)
-            case e.Download(seq):
-                until_s = self._clock() + _SLICE_S
-                is_done = self._intake.download(
-                    self._intake.incoming(skill, seq),
-                    self._source,
-                    should_pause=lambda: not self.inbox.empty() or self._clock() >= until_s,
-                )
-                return e.Downloaded() if is_done else _AGAIN
-            case e.Verify(seq):
-                self._intake.verify(self._intake.incoming(skill, seq))
-                return e.Verified()
-            case e.Stage(seq):
-                self._intake.stage(self._intake.incoming(skill, seq))
-                return e.Staged()
-            case e.Plan(seq):
-                self._releases.check(self._intake.incoming(skill, seq))
-                return e.Planned(self._activation.fits_beside(skill, self._folder(skill, seq)))
-            case e.Drain(seq):
-                self._activation.retire(skill, self._folder(skill, seq))
-                return e.Drained()
-            case e.Activate(seq, old, is_beside):
-                candidate = self._folder(skill, seq)
-                assert candidate is not None
-                activate(
-                    self._activation,
-                    skill,
-                    candidate=candidate,
-                    old=self._folder(skill, old),
-                    is_beside=is_beside,
-                    test=self._intake.incoming(skill, seq).self_test,
-                )
-                return e.Activated()
-            case e.RollBack(to, candidate_seq):
-                self._roll_back(skill, to, candidate_seq)
-                return e.RolledBack()
-            case e.Collect():
-                self._collect(skill)
-            case e.Answer(job_id, status, reason):
-                self._listener.on_answer(job_id, status, reason)
-        return None
 
     def _feed(self, skill: str, event: e.Event) -> None:
         state = self._states[skill]
         decision = decide(state, event, self._trust.now_s())
         pending = self._pending.setdefault(skill, deque())
-        if decision.state == state:
-            pending.extend(decision.actions)
-            return
-        try:
-            self._write(skill, decision.state)
-        except OSError as error:
-            self._stop(skill, event, decision, error)
-            return
-        pending.clear()  # they were of a state that is no more
-        pending.extend(decision.actions)
-        self._listener.on_state(decision.state)
+        actions = [a for a in decision.actions if not isinstance(a, e.Answer)]
+        if decision.state != state:
+            try:
+                self._write(skill, decision.state)
+            except OSError as error:
+                self._stop(skill, event, decision, error)
+                return
+            pending.clear()  # they were of a state that is no more
+            self._listener.on_state(decision.state)
+        pending.extend(actions)
+        for action in decision.actions:
+            if isinstance(action, e.Answer):
+                self._listener.on_answer(action.job_id, action.status, action.reason)
 
     def _write(self, skill: str, state: SkillState) -> None:
         try:
             self._state_store.write(state)
         except OSError as error:
-            if error.errno not in _NO_SPACE:
+            if error.errno not in NO_SPACE:
                 raise
-            self._collect(skill)  # it may be our own garbage that fills the disk
+            self._execution.collect(
+                skill, self._states.values()
+            )  # it may be our own garbage that fills the disk
             self._state_store.write(state)
         self._states[skill] = state
         self._halted.pop(skill, None)
@@ -299,7 +263,7 @@ class Updater:
         was_touched = state.job is not None and state.job.step in (Step.DRAINING, Step.ACTIVATING)
         if was_touched or goes_back:
             try:
-                self._roll_back(skill, state.active, record.job.seq)
+                self._execution.roll_back(skill, state.active, record.job.seq)
             except (SkilldError, OSError) as failure:
                 _log.error("%s: cannot roll back: %s", skill, failure)
 
@@ -320,47 +284,3 @@ class Updater:
         state = self._states[skill]
         # A trial whose starts cannot be counted would never end.
         return state.active if skill in self._halted else state.serving
-
-    def _roll_back(self, skill: str, to: int | None, candidate: int) -> None:
-        folder = self._folder(skill, candidate)
-        assert folder is not None
-        roll_back(self._activation, skill, to=self._folder(skill, to), candidate=folder)
-
-    def _collect(self, skill: str) -> None:
-        """Delete what no state needs any more."""
-        state = self._states[skill]
-        if not (state.job and state.job.is_open):
-            self._intake.forget(skill)
-        self._releases.collect(skill, state.kept)
-        found = [
-            self._releases.read(name, seq)
-            for name in self._releases.skills()
-            for seq in self._releases.seqs(name)
-        ]
-        incoming = [
-            self._intake.incoming_or_none(s.skill, s.job.job.seq)
-            for s in self._states.values()
-            if s.job and s.job.is_open
-        ]
-        self._blobs.collect(
-            [release for release in (*found, *incoming) if release is not None],
-            keep_partial=bool(incoming),
-        )
-
-    def _folder(self, skill: str, seq: int | None) -> Path | None:
-        return None if seq is None else self._store_dir / release_folder(skill, seq)
-
-
-_AGAIN = e.Tick()  # an action that is not finished
-
-
-def _failure(action: e.Action, reason: str, message: str) -> e.Event:
-    match action:
-        case e.Resolve():
-            return e.Refused(reason, message)
-        case e.RollBack():
-            return e.RollbackFailed(message)
-        case e.Verify() | e.Activate():
-            return e.Failed(reason, message, is_bad=True)
-        case _:  # a source that sends wrong bytes must not be able to blacklist a good release
-            return e.Failed(reason, message, is_bad=reason == "BAD_CONTENTS")
