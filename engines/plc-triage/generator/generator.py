@@ -19,7 +19,7 @@ from .layouts import read_layouts
 from .logs import LogWriter
 from .names import NameBook, Names
 
-VERSION = "2.5.0"
+VERSION = "2.6.0"
 FOLDER = Path(__file__).parents[1]
 
 
