@@ -149,8 +149,8 @@ def _socket() -> Check:
 
 
 def _broker(config: MqttConfig) -> Check:
+    from skilld.mqtt.topics import Topics
     from skilld.transports.mqtt.loop_time import SLOW_MS, measure_loop_time
-    from skilld.transports.mqtt.topics import Topics
 
     try:
         topics = Topics(config.prefix, config.box or socket.gethostname())

@@ -7,6 +7,7 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2
 
+from skilld.core.address import ListenError
 from skilld.core.errors import (
     ArtefactError,
     InvalidRequestError,
@@ -14,7 +15,6 @@ from skilld.core.errors import (
     SkilldError,
 )
 from skilld.transports import wire
-from skilld.transports.address import ListenError
 
 
 def error_classes(root: type[SkilldError] = SkilldError) -> Iterator[type[SkilldError]]:

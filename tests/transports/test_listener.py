@@ -11,8 +11,8 @@ import pytest
 from tests.transports.conftest import Daemon, OpenDaemon
 
 from skilld.config import GrpcConfig, TlsConfig
+from skilld.core.address import ListenError
 from skilld.transports import listener
-from skilld.transports.address import ListenError
 from skilld.v1 import skill_service_pb2 as v1
 from skilld.v1 import skill_service_pb2_grpc as v1_grpc
 

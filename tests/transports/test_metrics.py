@@ -16,8 +16,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.transports.conftest import Daemon
 
 from skilld.config import Config, MetricsConfig, read_config
+from skilld.core.address import ListenError
 from skilld.core.errors import ArtefactError
-from skilld.transports.address import ListenError
 from skilld.transports.metrics_server import MetricsServer
 from skilld.v1 import skill_service_pb2 as v1
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.transports.mqtt.conftest import Broker, free_port, program
+from tests.brokers import Broker, free_port, program
 from tests.walk.test_daemon import Daemon
 
 from skilld.transports.mqtt.broker_config import development_text

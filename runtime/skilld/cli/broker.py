@@ -50,7 +50,7 @@ def add_broker_arguments(parser: argparse.ArgumentParser) -> None:
 
 def broker_config_command(options: argparse.Namespace) -> int:
     """Write a configuration for mosquitto."""
-    from skilld.transports.mqtt.broker_address import BrokerError
+    from skilld.mqtt.broker_address import BrokerError
     from skilld.transports.mqtt.broker_config import (
         ACL_NAME,
         CONFIG_NAME,

@@ -19,11 +19,11 @@ from grpc_reflection.v1alpha import reflection
 from grpc_status import rpc_status
 
 from skilld.config import GrpcConfig
+from skilld.core.address import ListenError, TcpAddress
 from skilld.core.errors import UnavailableError
 from skilld.loop import Accepted
 from skilld.service import BoxStatus, Delta, Outcome, SkillService, error_of
 from skilld.transports import listener, wire
-from skilld.transports.address import ListenError, TcpAddress
 from skilld.transports.health import Health
 from skilld.v1 import admin_service_pb2 as admin
 from skilld.v1 import admin_service_pb2_grpc as admin_grpc
@@ -78,8 +78,9 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
         try:
             served = {entry.skill.id for entry in self._service.skills()}
             refused = {skill_id for engine in self._service.refused for skill_id in engine.skills}
+            known = served | refused | self._service.paused
             return v1.ListSkillsResponse(
-                skills=[self._describe(skill_id) for skill_id in sorted(served | refused)]
+                skills=[self._describe(skill_id) for skill_id in sorted(known)]
             )
         except Exception as error:
             await _refuse(context, error)
@@ -130,9 +131,11 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
     def _describe(self, skill_id: str) -> v1.Skill:
         try:
             entry = self._service.get(skill_id)
-        except UnavailableError:
-            engine = next(e for e in self._service.refused if skill_id in e.skills)
-            return wire.refused_skill_of(skill_id, engine)
+        except UnavailableError as error:
+            for engine in self._service.refused:
+                if error.reason == "ENGINE_REFUSED" and skill_id in engine.skills:
+                    return wire.refused_skill_of(skill_id, engine)
+            return wire.unavailable_skill_of(skill_id, error)
         return wire.skill_of(
             entry,
             is_draining=self._service.is_draining,

@@ -16,7 +16,7 @@ from pathlib import Path
 import grpc
 
 from skilld.config import GrpcConfig, MetricsConfig, TlsConfig
-from skilld.transports.address import ListenError, TcpAddress, parse_address
+from skilld.core.address import ListenError, TcpAddress, parse_address
 
 _MAX_SOCKET_PATH_BYTES = 107  # sockaddr_un.sun_path, without its final zero
 _DIRECTORY_MODE = 0o750  # the group is who may call

@@ -24,9 +24,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import Collector
 
 from skilld.config import MetricsConfig
+from skilld.core.address import TcpAddress
 from skilld.service import BoxStatus, EngineStatus
 from skilld.transports import listener
-from skilld.transports.address import TcpAddress
 
 _log = logging.getLogger("skilld.metrics")
 
@@ -187,7 +187,9 @@ class _Snapshot(Collector):
 
 
 def _of_engines(engines: Iterable[EngineStatus]) -> Iterator[Metric]:
-    by_name = {engine.manifest.name: engine.figures for engine in engines}
+    # Of two versions of an engine, the one that is offered.
+    in_order = sorted(engines, key=lambda engine: bool(engine.skills))
+    by_name = {engine.manifest.name: engine.figures for engine in in_order}
     for name, key, text in _GAUGES:
         gauge = GaugeMetricFamily(name, text, labels=_LABELS)
         for engine, figures in by_name.items():

@@ -273,6 +273,16 @@ def refused_skill_of(skill_id: str, engine: RefusedEngine) -> v1.Skill:
     )
 
 
+def unavailable_skill_of(skill_id: str, error: UnavailableError) -> v1.Skill:
+    """Describe a skill that cannot be called now."""
+    return v1.Skill(
+        id=skill_id,
+        state=v1.SKILL_STATE_UNAVAILABLE,
+        state_reason=error.reason,
+        state_message=error.message,
+    )
+
+
 # --- status --------------------------------------------------------------------------------------
 
 
@@ -388,7 +398,10 @@ def error_status_of(error: SkilldError, *, request_id: str = "") -> status_pb2.S
                     description=clip(problem, _MAX_VIOLATION_BYTES),
                 )
             status.details.add().Pack(bad_request)
-        case OverloadedError(retry_after_s=retry_after_s):
+        case (
+            OverloadedError(retry_after_s=retry_after_s)
+            | UnavailableError(retry_after_s=float() as retry_after_s)
+        ):
             retry = error_details_pb2.RetryInfo(retry_delay=_duration(retry_after_s))
             status.details.add().Pack(retry)
     return status

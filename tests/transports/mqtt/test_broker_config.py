@@ -25,6 +25,7 @@ from tests.transports.mqtt.conftest import (
 from skilld.cli import main
 from skilld.config import MqttConfig, MqttTlsConfig
 from skilld.core.errors import SkilldError
+from skilld.mqtt.topics import Topics
 from skilld.transports.mqtt import MqttBridge
 from skilld.transports.mqtt.broker_config import (
     BrokerConfig,
@@ -33,7 +34,6 @@ from skilld.transports.mqtt.broker_config import (
     development_text,
 )
 from skilld.transports.mqtt.loop_time import measure_loop_time
-from skilld.transports.mqtt.topics import Topics
 
 NOT_AUTHORIZED = 135
 ROLES = Roles(

@@ -15,6 +15,8 @@ from skilld.core.errors import (
     SkilldError,
 )
 from skilld.core.request import RequestClass
+from skilld.mqtt.message import Message
+from skilld.mqtt.topics import Topics
 from skilld.transports.mqtt.envelope import (
     ReplyAddress,
     SkillRequest,
@@ -22,9 +24,7 @@ from skilld.transports.mqtt.envelope import (
     read_cancel,
     read_request,
 )
-from skilld.transports.mqtt.message import Message
 from skilld.transports.mqtt.reply import error_body, event_body, reply
-from skilld.transports.mqtt.topics import Topics
 
 TOPICS = Topics("skilld", "box1")
 TOPIC = "skilld/pool/echo/req/me"
@@ -262,7 +262,7 @@ def test_long_texts_of_callers_do_not_grow_the_reply() -> None:
 def test_a_packet_is_never_larger_than_reckoned() -> None:
     from paho.mqtt.packettypes import PacketTypes
 
-    from skilld.transports.mqtt.paho_messages import properties_of
+    from skilld.mqtt.paho_messages import properties_of
 
     address = ReplyAddress(REPLIES, correlation=b"x" * 40)
     body = event_body("delta", {"text": "語" * 50}, request_id="r", box="b")

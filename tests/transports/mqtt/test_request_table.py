@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from skilld.core.errors import InvalidRequestError, OverloadedError
+from skilld.mqtt.backoff import Backoff
+from skilld.mqtt.message import Delivery, Message
 from skilld.transports.mqtt.answer_memory import AnswerMemory
-from skilld.transports.mqtt.backoff import Backoff
 from skilld.transports.mqtt.envelope import ReplyAddress, SkillRequest, _Fields
-from skilld.transports.mqtt.message import Delivery, Message
 from skilld.transports.mqtt.reply import Body
 from skilld.transports.mqtt.request_table import Entry, Joined, Limits, RequestTable, Waiter
 

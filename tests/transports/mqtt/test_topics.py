@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skilld.transports.mqtt.topics import Destination, TopicError, Topics, is_name
+from skilld.mqtt.topics import Destination, TopicError, Topics, is_name
 
 TOPICS = Topics("acme/plant-1/skilld", "box1")
 NAMES = st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}", fullmatch=True)

@@ -10,6 +10,9 @@ import json
 import logging
 
 import skilld
+from skilld.mqtt.connection import Connection, Subscription
+from skilld.mqtt.message import Message
+from skilld.mqtt.topics import Topics
 from skilld.service import SkillService
 from skilld.skills import RegisteredSkill
 from skilld.transports.mqtt.announcement import (
@@ -19,9 +22,6 @@ from skilld.transports.mqtt.announcement import (
     skill_payload,
     status_payload,
 )
-from skilld.transports.mqtt.connection import Connection, Subscription
-from skilld.transports.mqtt.message import Message
-from skilld.transports.mqtt.topics import Topics
 
 _log = logging.getLogger("skilld.mqtt")
 

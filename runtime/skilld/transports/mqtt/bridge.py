@@ -32,16 +32,16 @@ from skilld.core.errors import (
     UnavailableError,
 )
 from skilld.loop import Accepted
+from skilld.mqtt.connection import Connection
+from skilld.mqtt.connection_settings import connection_settings
+from skilld.mqtt.message import Delivery
+from skilld.mqtt.topics import Destination, Topics
 from skilld.service import Call, Delta, Outcome, SkillService, error_of
 from skilld.transports.mqtt.announcer import Announcer
 from skilld.transports.mqtt.answer_memory import AnswerMemory
-from skilld.transports.mqtt.connection import Connection
-from skilld.transports.mqtt.connection_settings import connection_settings
 from skilld.transports.mqtt.envelope import Unreadable, read_cancel, read_request
-from skilld.transports.mqtt.message import Delivery
 from skilld.transports.mqtt.reply import Body, answer_body, error_body, event_body, reply
 from skilld.transports.mqtt.request_table import Entry, Joined, Limits, RequestTable, Waiter
-from skilld.transports.mqtt.topics import Destination, Topics
 
 _log = logging.getLogger("skilld.mqtt")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from skilld.transports.mqtt.topics import NAME_RULE, TopicError, is_name
+from skilld.mqtt.topics import NAME_RULE, TopicError, is_name
 
 CONFIG_NAME = "mosquitto.conf"
 ACL_NAME = "acl"

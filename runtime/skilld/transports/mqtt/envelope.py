@@ -31,9 +31,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from skilld.core.errors import InvalidRequestError, SkilldError
 from skilld.core.request import RequestClass
+from skilld.mqtt.message import Message
+from skilld.mqtt.topics import Destination, TopicError, Topics, is_name
 from skilld.service import Call, parse_input
-from skilld.transports.mqtt.message import Message
-from skilld.transports.mqtt.topics import Destination, TopicError, Topics, is_name
 
 Json = Any  # a JSON value
 

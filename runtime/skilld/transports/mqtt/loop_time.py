@@ -15,11 +15,11 @@ import uuid
 from dataclasses import dataclass
 
 from skilld.config import MqttConfig
-from skilld.transports.mqtt.broker_address import BrokerError
-from skilld.transports.mqtt.connection import Connection, Subscription
-from skilld.transports.mqtt.connection_settings import ConnectionSettings, connection_settings
-from skilld.transports.mqtt.message import Delivery, Message
-from skilld.transports.mqtt.topics import Topics
+from skilld.mqtt.broker_address import BrokerError
+from skilld.mqtt.connection import Connection, Subscription
+from skilld.mqtt.connection_settings import ConnectionSettings, connection_settings
+from skilld.mqtt.message import Delivery, Message
+from skilld.mqtt.topics import Topics
 
 _ROUNDS = 200
 _MAX_S = 3.0

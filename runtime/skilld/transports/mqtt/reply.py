@@ -12,11 +12,11 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from skilld.core.errors import InvalidRequestError, OverloadedError, SkilldError
+from skilld.core.errors import InvalidRequestError, OverloadedError, SkilldError, UnavailableError
+from skilld.mqtt.message import Message
 from skilld.service import Outcome
 from skilld.skills import RegisteredSkill
 from skilld.transports.mqtt.envelope import ReplyAddress
-from skilld.transports.mqtt.message import Message
 from skilld.transports.text import clip
 
 Json = Any  # a JSON value
@@ -95,7 +95,9 @@ def error_body(error: SkilldError, *, request_id: str, box: str) -> Body:
                 }
                 for field, problem in violations
             ]
-        case OverloadedError(retry_after_s=retry_after_s):
+        case OverloadedError(retry_after_s=retry_after_s) | UnavailableError(
+            retry_after_s=float() as retry_after_s
+        ):
             content["retry_after_s"] = round(retry_after_s, 3)
             user.append(("retry_after_ms", str(math.ceil(retry_after_s * 1e3))))
     return _body({"request_id": request_id, "status": "error", "error": content, "box": box}, user)

@@ -18,9 +18,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from skilld.core.errors import OverloadedError
+from skilld.mqtt.message import Delivery
 from skilld.transports.mqtt.answer_memory import AnswerMemory, check_same
 from skilld.transports.mqtt.envelope import ReplyAddress, SkillRequest
-from skilld.transports.mqtt.message import Delivery
 from skilld.transports.mqtt.reply import Body
 
 _MAX_WAITERS = 8

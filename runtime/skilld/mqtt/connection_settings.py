@@ -6,13 +6,13 @@ import ssl
 from dataclasses import dataclass
 
 from skilld.config import MqttConfig
-from skilld.transports.mqtt.broker_address import (
+from skilld.mqtt.broker_address import (
     BrokerAddress,
     broker_address,
     read_password,
     tls_context,
 )
-from skilld.transports.mqtt.message import Message
+from skilld.mqtt.message import Message
 
 # Room in a packet beside the payload; a request that is a little too large is refused in words.
 _PACKET_SPARE_BYTES = 64 << 10

@@ -27,10 +27,10 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
-from skilld.transports.mqtt.backoff import Backoff
-from skilld.transports.mqtt.connection_settings import ConnectionSettings
-from skilld.transports.mqtt.message import Delivery, Message
-from skilld.transports.mqtt.paho_messages import (
+from skilld.mqtt.backoff import Backoff
+from skilld.mqtt.connection_settings import ConnectionSettings
+from skilld.mqtt.message import Delivery, Message
+from skilld.mqtt.paho_messages import (
     MAX_PACKET_BYTES,
     message_of,
     packet_limit_of,

@@ -7,7 +7,7 @@ from typing import Any
 import paho.mqtt.client as mqtt
 from paho.mqtt.properties import Properties
 
-from skilld.transports.mqtt.message import Message
+from skilld.mqtt.message import Message
 
 MAX_PACKET_BYTES = 268_435_455  # the protocol's own limit
 

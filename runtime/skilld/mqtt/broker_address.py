@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skilld.config import MqttConfig, MqttTlsConfig
+from skilld.core.address import parse_address
 from skilld.core.errors import SkilldError
-from skilld.transports.address import parse_address
 
 _UNIX = "unix:"
 _ANY_PORT = 1883  # paho wants one for a socket in the file system, too

@@ -1,0 +1,1 @@
+"""`mqtt`: a connection to a broker, messages, topics. Calls and releases both travel over it."""
