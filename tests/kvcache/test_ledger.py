@@ -80,6 +80,19 @@ def test_guarantees_beyond_the_budget_are_refused_with_the_figures() -> None:
     ledger.check()
 
 
+def test_a_guarantee_is_raised_as_far_as_others_leave_room() -> None:
+    ledger = KvLedger(100)
+    ledger.open_account("old", min_bytes=60, max_bytes=100)
+    ledger.open_account("new", min_bytes=0, max_bytes=50)
+    assert not ledger.raise_guarantee("new", 60)
+    assert ledger.accounts["new"].min_bytes == 40
+    ledger.check()
+    ledger.close_account("old")
+    assert ledger.raise_guarantee("new", 60)
+    assert ledger.accounts["new"].min_bytes == 50  # its cap
+    ledger.check()
+
+
 def test_a_minimum_above_the_maximum_is_refused() -> None:
     with pytest.raises(ValueError, match="above max"):
         KvLedger(100).open_account("a", min_bytes=2, max_bytes=1)

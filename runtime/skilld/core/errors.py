@@ -100,9 +100,24 @@ class CancelledError(SkilldError):
 
 
 class UnavailableError(SkilldError):
-    """The skill exists but cannot be called now."""
+    """The skill exists but cannot be called now.
+
+    Attributes:
+        retry_after_s: when a retry has a fair chance, in seconds; None when nobody knows.
+    """
 
     default_reason = "DRAINING"
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        retry_after_s: float | None = None,
+        reason: str | None = None,
+        **metadata: str,
+    ) -> None:
+        super().__init__(message, reason=reason, **metadata)
+        self.retry_after_s = retry_after_s
 
 
 class EngineError(SkilldError):

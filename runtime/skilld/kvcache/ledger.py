@@ -120,6 +120,18 @@ class KvLedger:
             )
         account.min_bytes, account.max_bytes = min_bytes, max_bytes
 
+    def raise_guarantee(self, engine: str, min_bytes: int) -> bool:
+        """Guarantee an engine up to `min_bytes`: as much of it as can be kept now.
+
+        Returns:
+            Whether it has all of it.
+        """
+        account = self.accounts[engine]
+        left = self.budget_bytes - self._committed_bytes(besides=engine)
+        wanted = min(min_bytes, account.max_bytes)
+        account.min_bytes = max(account.min_bytes, min(wanted, left))
+        return account.min_bytes >= wanted
+
     def close_account(self, engine: str) -> None:
         """Forget an engine that holds nothing any more."""
         account = self.accounts.pop(engine)

@@ -10,30 +10,31 @@ import contextlib
 import itertools
 import logging
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, TypeVar
 
 from skilld.core.errors import (
     EngineError,
-    InvalidRequestError,
     NotFoundError,
     OverloadedError,
     SkilldError,
     UnavailableError,
 )
-from skilld.core.request import Request
 from skilld.kvcache import Arena
 from skilld.loop import Accepted, Ended, EngineLoop, Event, Tokens
 from skilld.service.answer_history import AnswerHistory
-from skilld.service.call import Call, Delta, Outcome, Usage
+from skilld.service.call import Call, Delta, Outcome
 from skilld.service.status import RefusedEngine
-from skilld.skills.answer import read_answer
-from skilld.skills.catalog import Catalog, PreparedCall, RegisteredSkill
-from skilld.skills.decoding import Decoding
+from skilld.service.translation import outcome_of, prepare_input, request_of, validate_input
+from skilld.skills.catalog import Catalog, RegisteredSkill
 
 _log = logging.getLogger("skilld.service")
 
-_LONG_PROMPT_CHARS = 4096
+_SWAP_S = 2.0  # what a caller is told to wait while one version of an engine replaces another
+
+ResultT = TypeVar("ResultT")
 
 
 class SkillService:
@@ -61,6 +62,9 @@ class SkillService:
         self._inboxes: dict[str, asyncio.Queue[Event]] = {}
         self._ids = itertools.count(1)
         self._histories: dict[str, AnswerHistory] = {}
+        self._num_calls: Counter[str] = Counter()  # in flight, by the engine that runs them
+        self._emptied: dict[str, asyncio.Event] = {}
+        self._paused: dict[str, str] = {}  # the engine's own name, by skill
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -77,6 +81,88 @@ class SkillService:
         assert self._event_loop is not None
         self._event_loop.call_soon_threadsafe(self._dispatch, events)
 
+    def run(self, function: Callable[[], ResultT]) -> ResultT:
+        """Run a function between two events of the event loop, from another thread, and wait.
+
+        Whoever changes what is offered does it here: a call looks its skill up, is counted and is
+        described in one go, so all of that is of one version.
+        """
+        if self._event_loop is None:  # nobody can call yet
+            return function()
+
+        async def act() -> ResultT:
+            return function()
+
+        return self._future_of(act()).result()
+
+    def wait_for(self, coroutine: Coroutine[Any, Any, ResultT]) -> ResultT:
+        """Run a coroutine on the event loop, from another thread, and wait for its end."""
+        return self._future_of(coroutine).result()
+
+    def _future_of(self, coroutine: Coroutine[Any, Any, ResultT]) -> Future[ResultT]:
+        assert self._event_loop is not None
+        try:
+            return asyncio.run_coroutine_threadsafe(coroutine, self._event_loop)
+        except RuntimeError as error:  # the loop is closed
+            coroutine.close()
+            raise UnavailableError("the daemon is shutting down") from error
+
+    # --- versions ----------------------------------------------------------------------------
+
+    def offer(self, entries: Sequence[RegisteredSkill]) -> None:
+        """Let new calls go to these skills of one engine; calls in flight end where they are.
+
+        On the event loop, through `run`.
+        """
+        self.catalog.offer(entries)
+        for name in {entry.manifest.name for entry in entries}:
+            self.forget(name)
+
+    def withdraw(self, engine: str, *, comes_back: bool) -> None:
+        """Offer the skills that an engine runs no more; calls in flight go on.
+
+        On the event loop, through `run`.
+
+        Args:
+            engine: as the box calls it.
+            comes_back: callers are told to try again soon, until the skills are offered again.
+        """
+        gone = self.catalog.remove_engine(engine)
+        if comes_back:
+            self._paused |= {entry.skill.id: entry.manifest.name for entry in gone}
+
+    def forget(self, name: str) -> None:
+        """Say no more that skills of an engine of this name come back.
+
+        On the event loop, through `run`.
+        """
+        self._paused = {skill: of for skill, of in self._paused.items() if of != name}
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """Skills that come back soon: their engine is being replaced."""
+        return frozenset(self._paused)
+
+    async def drain_engine(self, engine: str, timeout_s: float) -> bool:
+        """Wait for the calls in flight of an engine nobody is sent to; False when some are left."""
+        if not self._num_calls[engine]:
+            return True
+        emptied = self._emptied.setdefault(engine, asyncio.Event())
+        try:
+            async with asyncio.timeout(timeout_s):
+                await emptied.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def ask(self, entry: RegisteredSkill, call: Call) -> Outcome:
+        """Run a call on a skill whether it is offered or not, for self-tests.
+
+        Raises:
+            SkilldError: as `invoke`.
+        """
+        return await _last_of(self._run(call, streams=False, entry=entry))
+
     # --- questions ---------------------------------------------------------------------------
 
     def skills(self) -> list[RegisteredSkill]:
@@ -88,11 +174,18 @@ class SkillService:
 
         Raises:
             NotFoundError: no such skill.
-            UnavailableError: reason ENGINE_REFUSED; its engine did not load, and why.
+            UnavailableError: reason ENGINE_REFUSED; its engine did not load, and why. Reason
+                UPDATING; another version of its engine takes over soon.
         """
         try:
             return self.catalog.get(skill_id)
         except NotFoundError:
+            if skill_id in self._paused:
+                raise UnavailableError(
+                    f"the engine of skill {skill_id!r} is being replaced by another version",
+                    retry_after_s=_SWAP_S,
+                    reason="UPDATING",
+                ) from None
             for engine in self.refused:
                 if skill_id in engine.skills:
                     raise UnavailableError(
@@ -135,11 +228,7 @@ class SkillService:
         Raises:
             SkilldError: any of the tree; see `skilld.core.errors`.
         """
-        async with contextlib.aclosing(self._run(call, streams=False)) as events:
-            async for event in events:
-                if isinstance(event, Outcome):
-                    return event
-        raise AssertionError("a call ended without an outcome")
+        return await _last_of(self._run(call, streams=False))
 
     def stream(self, call: Call) -> AsyncGenerator[Accepted | Delta | Outcome, None]:
         """Run a call: `Accepted`, then `Delta`s, then one `Outcome`.
@@ -162,12 +251,15 @@ class SkillService:
         return True
 
     async def _run(
-        self, call: Call, *, streams: bool
+        self, call: Call, *, streams: bool, entry: RegisteredSkill | None = None
     ) -> AsyncGenerator[Accepted | Delta | Outcome, None]:
         assert self._engine_loop is not None
         arrival_s = time.monotonic()
-        entry = self.get(call.skill)
-        self._check_room()
+        if entry is None:
+            entry = self.get(call.skill)
+            self._check_room()
+        engine = entry.runs_on
+        self._num_calls[engine] += 1  # before anything is awaited; see `run`
         request_id = str(next(self._ids))
         inbox: asyncio.Queue[Event] = asyncio.Queue()
         self._inboxes[request_id] = inbox
@@ -175,8 +267,8 @@ class SkillService:
         is_submitted = ended = False
         try:
             values = dict(call.input)
-            _validate_input(entry, values)
-            prepared = await _prepare(entry, values)
+            validate_input(entry, values)
+            prepared = await prepare_input(entry, values)
             decoding = entry.decoding(
                 prepared,
                 seed=call.seed,
@@ -184,7 +276,7 @@ class SkillService:
                 jump_forward=call.jump_forward,
                 max_draft=self._max_draft,
             )
-            request = _request(call, entry, prepared.prompt, request_id, arrival_s=arrival_s)
+            request = request_of(call, entry, prepared.prompt, request_id, arrival_s=arrival_s)
             history = self._histories.setdefault(call.skill, AnswerHistory())
             request.expected_tokens, request.expected_steps = history.expect(request.max_tokens)
             # Marks mean nothing to callers, and the end of a phrase is known last.
@@ -203,7 +295,7 @@ class SkillService:
                         ended = True
                         if event.error is None:
                             history.book(len(event.token_ids), event.num_steps)
-                        yield _outcome(entry, prepared, decoding, request, event)
+                        yield outcome_of(entry, prepared, decoding, request, event)
         finally:
             # The caller left, or took no interest in the rest: its blocks go back at once.
             if is_submitted and not ended:
@@ -211,6 +303,11 @@ class SkillService:
             del self._inboxes[request_id]
             if not self._inboxes:
                 self._idle.set()
+            self._num_calls[engine] -= 1
+            if not self._num_calls[engine]:
+                del self._num_calls[engine]
+                if emptied := self._emptied.pop(engine, None):
+                    emptied.set()
 
     def _check_room(self) -> None:
         if self._draining:
@@ -229,82 +326,12 @@ class SkillService:
                 inbox.put_nowait(event)
 
 
-def _validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:
-    violations = [
-        (error.json_path, error.message)
-        for error in itertools.islice(entry.input_validator.iter_errors(values), 8)
-    ]
-    if violations:
-        path, message = violations[0]
-        raise InvalidRequestError(
-            f"input of skill {entry.skill.id!r}: {path}: {message}",
-            violations=violations,
-            skill=entry.skill.id,
-        )
-
-
-async def _prepare(entry: RegisteredSkill, values: dict[str, Any]) -> PreparedCall:
-    """Mark and tokenize an input; a long one must not hold up every other caller."""
-    segments = entry.prompt.render(values)
-    if sum(len(segment.text) for segment in segments) < _LONG_PROMPT_CHARS:
-        return entry.prepare(values)
-    return await asyncio.to_thread(entry.prepare, values)
-
-
-def _request(
-    call: Call, entry: RegisteredSkill, prompt: list[int], request_id: str, *, arrival_s: float
-) -> Request:
-    skill = entry.skill
-    timeout_s = skill.timeout_s
-    if call.timeout_s is not None:
-        timeout_s = min(timeout_s, call.timeout_s)
-    max_tokens = skill.decoding.max_tokens
-    if call.max_tokens is not None:
-        max_tokens = max(1, min(max_tokens, call.max_tokens))
-    return Request(
-        request_id=request_id,
-        engine=entry.manifest.name,
-        prompt=prompt,
-        max_tokens=max_tokens,
-        request_class=skill.request_class if call.request_class is None else call.request_class,
-        arrival_s=arrival_s,
-        deadline_s=arrival_s + timeout_s,
-        client=call.client,
-    )
-
-
-def _outcome(
-    entry: RegisteredSkill,
-    prepared: PreparedCall,
-    decoding: Decoding,
-    request: Request,
-    ended: Ended,
-) -> Outcome:
-    """Turn the last event into a checked answer.
-
-    Raises:
-        SkilldError: the request failed, or its text broke the contract.
-    """
-    if ended.error is not None:
-        raise ended.error
-    usage = Usage(
-        prompt_tokens=len(request.prompt),
-        output_tokens=len(ended.token_ids),
-        forced_tokens=decoding.num_forced_tokens,
-        num_steps=ended.num_steps,
-        kv_bytes=ended.kv_bytes,
-        queue_ms=ended.queue_ms,
-        first_token_ms=ended.first_token_ms,
-        total_ms=ended.total_ms,
-    )
-    answer = read_answer(
-        entry,
-        ended.token_ids,
-        marked=prepared.marked,
-        finish_reason=ended.reason,
-        min_probability=decoding.min_probability,
-    )
-    return Outcome(answer.output, answer.abstain_reason, ended.reason, usage)
+async def _last_of(call: AsyncGenerator[Accepted | Delta | Outcome, None]) -> Outcome:
+    async with contextlib.aclosing(call) as events:
+        async for event in events:
+            if isinstance(event, Outcome):
+                return event
+    raise AssertionError("a call ended without an outcome")
 
 
 def _resident_bytes(arenas: Sequence[Arena]) -> int:

@@ -27,7 +27,7 @@ class EngineStatus:
     Attributes:
         manifest: as read.
         path: the folder it was loaded from.
-        skills: ids of its skills.
+        skills: ids of its skills; none while another version of it is offered.
         load_s: how long loading took.
         figures: its entry of `SkillService.snapshot`.
     """

@@ -1,7 +1,15 @@
 """The text world: typed contracts, prompts, tokens, constraints. Knows nothing of batches."""
 
-from skilld.skills.catalog import Catalog, PreparedCall, RegisteredSkill
+from skilld.skills.catalog import Catalog, PreparedCall, RegisteredSkill, compile_engine
 from skilld.skills.decoding import Decoding
 from skilld.skills.skill import Skill, read_skill
 
-__all__ = ["Catalog", "Decoding", "PreparedCall", "RegisteredSkill", "Skill", "read_skill"]
+__all__ = [
+    "Catalog",
+    "Decoding",
+    "PreparedCall",
+    "RegisteredSkill",
+    "Skill",
+    "compile_engine",
+    "read_skill",
+]

@@ -63,6 +63,8 @@ class RegisteredSkill:
         mark_tokens: of the spans; None when the skill has none.
         compiler: of that engine, for a skill whose inputs bring tools: each call has a schema of
             its own.
+        lane: what the engine is called inside the box, where two versions of one engine may be
+            loaded; None for its own name.
     """
 
     skill: Skill
@@ -71,6 +73,12 @@ class RegisteredSkill:
     constraints: Mapping[frozenset[str], Constraint]
     mark_tokens: MarkTokens | None = None
     compiler: ConstraintCompiler | None = None
+    lane: str | None = None
+
+    @property
+    def runs_on(self) -> str:
+        """Of the engines in the box, the one that runs it."""
+        return self.lane or self.manifest.name
 
     @functools.cached_property
     def input_validator(self) -> Draft202012Validator:
@@ -195,43 +203,52 @@ class Catalog:
         self._skills: dict[str, RegisteredSkill] = {}
 
     def register_engine(self, engine_dir: Path, manifest: EngineManifest) -> list[RegisteredSkill]:
-        """Read and compile all skills of an engine folder; all of them or none.
+        """Read, compile and offer all skills of an engine folder; all of them or none.
 
         Raises:
-            ArtefactError: a skill file or the tokenizer is wrong, the engine has no skill, or a
-                skill of that id is already registered.
+            ArtefactError: as `compile_engine`, or a skill of that id is already offered.
         """
-        tokenizer = Tokenizer(engine_dir / TOKENIZER_NAME)
-        compiler = ConstraintCompiler(tokenizer.json_text, manifest.vocabulary)
-        paths = sorted((engine_dir / SKILLS_DIR).glob("*.toml"))
-        if not paths:
-            raise ArtefactError(
-                "the engine has no skill",
-                path=engine_dir / SKILLS_DIR,
-                hint="add one `<id>.toml`",
-                reason="BAD_SKILL",
-            )
-        fresh: dict[str, RegisteredSkill] = {}
-        for path in paths:
-            skill = read_skill(path)
-            other = self._skills.get(skill.id) or fresh.get(skill.id)
-            if other is not None:
+        fresh = compile_engine(engine_dir, manifest)
+        self.check_free(fresh, engine_dir)
+        self.offer(fresh)
+        return fresh
+
+    def check_free(
+        self, entries: Sequence[RegisteredSkill], engine_dir: Path, *, but_of: str | None = None
+    ) -> None:
+        """Check that nobody offers these skills yet.
+
+        Args:
+            entries: to be offered.
+            engine_dir: whose they are.
+            but_of: an engine whose skills they are to replace.
+
+        Raises:
+            ArtefactError: reason BAD_SKILL; a skill of that id is already offered.
+        """
+        for entry in entries:
+            other = self._skills.get(entry.skill.id)
+            if other is not None and other.manifest.name != but_of:
                 raise ArtefactError(
-                    f"skill {skill.id!r} is already offered by engine {other.manifest.name!r}",
-                    path=path,
+                    f"skill {entry.skill.id!r} is already offered by engine "
+                    f"{other.manifest.name!r}",
+                    path=engine_dir / SKILLS_DIR / f"{entry.skill.id}.toml",
                     key="id",
                     reason="BAD_SKILL",
                 )
-            fresh[skill.id] = _compile(skill, path, manifest, tokenizer, compiler)
-        # A new dict: others may be walking through the old one on their thread.
-        self._skills = {**self._skills, **fresh}
-        return list(fresh.values())
 
-    def remove_engine(self, engine: str) -> None:
-        """Forget the skills of an engine."""
-        self._skills = {
-            id_: entry for id_, entry in self._skills.items() if entry.manifest.name != engine
-        }
+    def offer(self, entries: Sequence[RegisteredSkill]) -> None:
+        """Offer the skills of an engine, all at once, in the place of those of that name."""
+        names = {entry.manifest.name for entry in entries}
+        kept = {id_: e for id_, e in self._skills.items() if e.manifest.name not in names}
+        # A new dict: others may be walking through the old one on their thread.
+        self._skills = {**kept, **{entry.skill.id: entry for entry in entries}}
+
+    def remove_engine(self, engine: str) -> list[RegisteredSkill]:
+        """Forget the skills that an engine runs, and return them."""
+        gone = [entry for entry in self if entry.runs_on == engine]
+        self._skills = {id_: e for id_, e in self._skills.items() if e.runs_on != engine}
+        return gone
 
     def get(self, skill_id: str) -> RegisteredSkill:
         """Look a skill up.
@@ -251,12 +268,52 @@ class Catalog:
         return iter(self._skills.values())
 
 
+def compile_engine(
+    engine_dir: Path, manifest: EngineManifest, *, lane: str | None = None
+) -> list[RegisteredSkill]:
+    """Read and compile all skills of an engine folder; nobody can call them yet.
+
+    Args:
+        engine_dir: the folder.
+        manifest: its own.
+        lane: what the engine is called inside the box; None for its own name.
+
+    Raises:
+        ArtefactError: a skill file or the tokenizer is wrong, the engine has no skill, or two
+            of one id.
+    """
+    tokenizer = Tokenizer(engine_dir / TOKENIZER_NAME)
+    compiler = ConstraintCompiler(tokenizer.json_text, manifest.vocabulary)
+    paths = sorted((engine_dir / SKILLS_DIR).glob("*.toml"))
+    if not paths:
+        raise ArtefactError(
+            "the engine has no skill",
+            path=engine_dir / SKILLS_DIR,
+            hint="add one `<id>.toml`",
+            reason="BAD_SKILL",
+        )
+    fresh: dict[str, RegisteredSkill] = {}
+    for path in paths:
+        skill = read_skill(path)
+        if skill.id in fresh:
+            raise ArtefactError(
+                f"skill {skill.id!r} is already offered by engine {manifest.name!r}",
+                path=path,
+                key="id",
+                reason="BAD_SKILL",
+            )
+        fresh[skill.id] = _compile(skill, path, manifest, tokenizer, compiler, lane=lane)
+    return list(fresh.values())
+
+
 def _compile(
     skill: Skill,
     path: Path,
     manifest: EngineManifest,
     tokenizer: Tokenizer,
     compiler: ConstraintCompiler,
+    *,
+    lane: str | None,
 ) -> RegisteredSkill:
     if skill.decoding.max_tokens >= manifest.context_limit:
         raise ArtefactError(
@@ -284,6 +341,7 @@ def _compile(
         constraints=constraints,
         mark_tokens=_mark_tokens(skill, path, manifest, tokenizer, compiler),
         compiler=compiler if skill.spans is not None and skill.spans.tools is not None else None,
+        lane=lane,
     )
     entry.encode(entry.prompt.render({}))  # the template's tokens, before the first call
     return entry
