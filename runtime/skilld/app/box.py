@@ -7,88 +7,37 @@ import logging
 import mmap
 import os
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
 import skilld
 from skilld.app.calibration import measure_cost
-from skilld.config import Config, EngineConfig, ShareConfig
+from skilld.app.resident import (
+    ResidentEngine,
+    cache_tensors,
+    find_engines,
+    num_threads_of,
+    skill_names,
+)
+from skilld.config import Config, ShareConfig
 from skilld.core.errors import ArtefactError, EngineError, NotFoundError
-from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
+from skilld.core.manifest import EngineManifest, read_manifest
 from skilld.engine import Engine, Mode, open_engine
-from skilld.kvcache import Arena, CacheGeometry, CacheTensor, KvLedger
+from skilld.kvcache import Arena, CacheGeometry, KvLedger
 from skilld.kvcache.engine_need import GUARANTEED_TOKENS
 from skilld.loop import EngineLoop
 from skilld.scheduler import EngineLimits, Policy, Scheduler
 from skilld.service import BoxStatus, EngineStatus, RefusedEngine, SkillService
-from skilld.skills import Catalog
-from skilld.skills.catalog import SKILLS_DIR
+from skilld.skills import Catalog, compile_engine
 
 _log = logging.getLogger("skilld.box")
 
 # A shorter system prompt is not worth a pinned block.
 MIN_PINNED_TOKENS = 16
 _STOP_TIMEOUT_S = 10.0
-_SMALL_ENGINE_PARAMETERS = 30_000_000
+_DRAIN_MARGIN_S = 2.0  # past the deadline of the last call
 
 OpenEngine = Callable[[Path, EngineManifest], Engine]
-
-
-@dataclass(frozen=True, slots=True)
-class ResidentEngine:
-    """An engine that is loaded.
-
-    Attributes:
-        path: its folder.
-        manifest: as read.
-        load_s: from reading the manifest to compiled.
-    """
-
-    path: Path
-    manifest: EngineManifest
-    load_s: float
-
-
-def find_engines(paths: Iterable[Path]) -> list[Path]:
-    """Engine folders among `paths` and up to two levels below them.
-
-    Hidden folders below are passed over: a build in progress is one.
-
-    Raises:
-        ArtefactError: a path holds no engine at all.
-    """
-    found: list[Path] = []
-    levels = (MANIFEST_NAME, f"*/{MANIFEST_NAME}", f"*/*/{MANIFEST_NAME}")
-    for path in paths:
-        manifests = (manifest for level in levels for manifest in path.glob(level))
-        here = {
-            manifest.parent
-            for manifest in manifests
-            if not any(part.startswith(".") for part in manifest.relative_to(path).parts)
-        }
-        if not here:
-            raise ArtefactError(
-                "holds no engine",
-                path=path,
-                hint=f"an engine is a folder with {MANIFEST_NAME}; `skilld build` makes one",
-                reason="NO_ENGINE",
-            )
-        found += sorted(here)
-    return found
-
-
-def num_threads_of(config: EngineConfig, manifest: EngineManifest) -> int:
-    """CPU threads of a step: as configured, or what suits the size of the engine.
-
-    A large engine gets every core this process may use. A step of a small one is too short for
-    a second thread to pay when callers keep the cores busy (see runtime/DECISIONS.md).
-    """
-    if config.num_threads:
-        return config.num_threads
-    if manifest.geometry.num_parameters < _SMALL_ENGINE_PARAMETERS:
-        return 1
-    return len(os.sched_getaffinity(0))
 
 
 class Box:
@@ -116,23 +65,22 @@ class Box:
                 aging_s=config.scheduler.aging_s,
             ),
         )
-        catalog = Catalog()
-        refused: list[RefusedEngine] = []
-        self.engine_loop = EngineLoop(self._scheduler, lambda events: self.service.deliver(events))
-        for path in find_engines(config.engines):
-            try:
-                self._load(path, catalog)
-            except ArtefactError as error:
-                _log.error("engine refused: %s", error.message, extra={"path": str(path)})
-                refused.append(RefusedEngine(str(path), _skill_names(path), error))
-        if not self.residents:
-            raise refused[0].error
         self.service = SkillService(
-            catalog,
-            refused=tuple(refused),
+            Catalog(),
             max_concurrent_calls=config.grpc.max_concurrent_calls,
             max_draft=config.engine.max_draft,
         )
+        refused: list[RefusedEngine] = []
+        self.engine_loop = EngineLoop(self._scheduler, self.service.deliver)
+        for path in find_engines(config.engines):
+            try:
+                self.load(path)
+            except ArtefactError as error:
+                _log.error("engine refused: %s", error.message, extra={"path": str(path)})
+                refused.append(RefusedEngine(str(path), skill_names(path), error))
+        if not self.residents:
+            raise refused[0].error
+        self.service.refused = tuple(refused)
 
     def start(self) -> None:
         """Start the engine thread; call from inside the running event loop."""
@@ -161,23 +109,63 @@ class Box:
                     skills=tuple(
                         entry.skill.id
                         for entry in self.service.skills()
-                        if entry.manifest.name == resident.manifest.name
+                        if entry.runs_on == resident.lane
                     ),
                     load_s=resident.load_s,
-                    figures=figures[resident.manifest.name],
+                    figures=figures[resident.lane],
                 )
-                for resident in self.residents
-                if resident.manifest.name in figures  # it may have come or gone meanwhile
+                for resident in list(self.residents)
+                if resident.lane in figures  # it may have come or gone meanwhile
             ),
         )
 
+    def find(self, lane: str) -> ResidentEngine | None:
+        """The engine that is called so inside the box, if it is loaded."""
+        return next((r for r in list(self.residents) if r.lane == lane), None)
+
     def load(self, path: Path) -> ResidentEngine:
-        """Make one more engine resident, before `start` or while serving; takes seconds.
+        """Make one more engine resident and offer its skills, before `start` or while serving.
+
+        Takes seconds; not on the event loop.
 
         Raises:
             ArtefactError: its folder is damaged, a name or skill is taken, or it does not fit.
         """
-        return self._load(path, self.service.catalog)
+        resident = self._load(path, lane=None)
+        self.offer(resident)
+        return resident
+
+    def load_aside(self, path: Path, *, lane: str) -> ResidentEngine:
+        """Make an engine resident of which another version may be, and offer nothing of it.
+
+        Takes seconds; not on the event loop. Until the other version is unloaded, it is guaranteed
+        only the cache memory that is left.
+
+        Args:
+            path: its folder.
+            lane: what it is called inside the box.
+
+        Raises:
+            ArtefactError: its folder is damaged, another engine has one of its skills, or it does
+                not fit.
+        """
+        return self._load(path, lane=lane)
+
+    def offer(self, resident: ResidentEngine) -> None:
+        """Send new calls of its skills to a loaded engine, and none to others of its name."""
+        self.service.run(lambda: self.service.offer(resident.skills))
+
+    def withdraw(self, name: str) -> None:
+        """Offer no skill of an engine's any more, in whatever version, nor say they come back."""
+        service = self.service
+
+        def act() -> None:
+            for resident in self.residents:
+                if resident.manifest.name == name:
+                    service.withdraw(resident.lane, comes_back=False)
+            service.forget(name)
+
+        service.run(act)
 
     def unload(self, name: str) -> None:
         """Stop offering an engine's skills, end what still runs of it, and give up its memory.
@@ -185,38 +173,65 @@ class Box:
         Raises:
             NotFoundError: no such engine is resident.
         """
-        resident = next((r for r in self.residents if r.manifest.name == name), None)
+        resident = self.find(name)
         if resident is None:
             raise NotFoundError(f"no engine {name!r} is resident", reason="UNKNOWN_ENGINE")
-        self.residents.remove(resident)
-        self.service.catalog.remove_engine(name)
-        self.engine_loop.run(lambda: self.engine_loop.remove_engine(name))
-        _log.info("engine %s unloaded", name)
+        self.service.run(lambda: self.service.withdraw(name, comes_back=False))
+        self._remove(resident)
 
-    def _load(self, path: Path, catalog: Catalog) -> ResidentEngine:
+    def retire(self, resident: ResidentEngine) -> None:
+        """Unload an engine after its calls in flight; not on the event loop.
+
+        If its skills are offered, callers are told from now on to come back soon. No call outlives
+        its deadline, so this ends.
+        """
+        service, lane = self.service, resident.lane
+        service.run(lambda: service.withdraw(lane, comes_back=True))
+        is_empty = service.wait_for(
+            service.drain_engine(lane, resident.longest_call_s + _DRAIN_MARGIN_S)
+        )
+        if not is_empty:
+            _log.warning("engine %s is unloaded with calls in flight", lane)
+        self._remove(resident)
+
+    def _remove(self, resident: ResidentEngine) -> None:
+        def remove() -> None:
+            self.engine_loop.remove_engine(resident.lane)
+            self.residents.remove(resident)
+            for other in self.residents:
+                self.ledger.raise_guarantee(other.lane, other.min_bytes)
+
+        self.engine_loop.run(remove)
+        _log.info("engine %s unloaded", resident.lane)
+
+    def _load(self, path: Path, *, lane: str | None) -> ResidentEngine:
         started_s = time.monotonic()
         manifest = read_manifest(path)
-        if manifest.name in self.ledger.accounts:
+        if (lane or manifest.name) in self.ledger.accounts:
             raise ArtefactError(
-                f"an engine named {manifest.name!r} is already loaded",
+                f"an engine named {lane or manifest.name!r} is already loaded",
                 path=path,
                 reason="DUPLICATE_ENGINE",
             )
         engine = self._open_engine(path, manifest)
         try:
-            self._admit(path, manifest, engine, catalog)
+            resident = self._admit(path, manifest, engine, lane=lane, started_s=started_s)
         except BaseException:
             engine.close()
             raise
-        resident = ResidentEngine(path, manifest, time.monotonic() - started_s)
-        self.residents.append(resident)
-        _log.info("engine %s loaded in %.2f s", manifest.name, resident.load_s)
+        _log.info("engine %s loaded in %.2f s", resident.lane, resident.load_s)
         return resident
 
     def _admit(
-        self, path: Path, manifest: EngineManifest, engine: Engine, catalog: Catalog
-    ) -> None:
-        """Give a loaded engine its memory and skills, all of it or nothing."""
+        self,
+        path: Path,
+        manifest: EngineManifest,
+        engine: Engine,
+        *,
+        lane: str | None,
+        started_s: float,
+    ) -> ResidentEngine:
+        """Give a loaded engine its memory and compile its skills, all of it or nothing."""
         try:
             limits, kv_arena, state_arena = self._memory_of(engine, manifest)
             engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
@@ -228,20 +243,33 @@ class Box:
         kv_arena.give_back(range(limits.geometry.num_blocks))
         if state_arena is not None:
             state_arena.give_back(range(limits.geometry.num_state_blocks))
+        skills = compile_engine(path, manifest, lane=lane)
+        self.service.catalog.check_free(
+            skills, path, but_of=None if lane is None else manifest.name
+        )
         share = self._share_of(manifest.name)
-        min_bytes, max_bytes = share.kv_min_bytes, share.kv_max_bytes
+        min_bytes = share.kv_min_bytes
         if min_bytes is None:
             min_bytes = limits.geometry.sequence_bytes(
                 min(manifest.context_limit, GUARANTEED_TOKENS)
             )
-        if max_bytes is None:
-            max_bytes = self.ledger.budget_bytes
-        skills = catalog.register_engine(path, manifest)
+        max_bytes = self.ledger.budget_bytes if share.kv_max_bytes is None else share.kv_max_bytes
+        resident = ResidentEngine(
+            path=path,
+            manifest=manifest,
+            load_s=time.monotonic() - started_s,
+            lane=lane or manifest.name,
+            skills=tuple(skills),
+            min_bytes=min_bytes,
+        )
 
         def add() -> None:
-            self.ledger.open_account(manifest.name, min_bytes=min_bytes, max_bytes=max_bytes)
+            # Beside another version, an engine begins with what guarantee is left.
+            first_bytes = min_bytes if lane is None else 0
+            self.ledger.open_account(resident.lane, min_bytes=first_bytes, max_bytes=max_bytes)
+            self.ledger.raise_guarantee(resident.lane, min_bytes)
             self.engine_loop.add_engine(
-                manifest.name,
+                resident.lane,
                 engine,
                 limits=limits,
                 cost=cost,
@@ -249,12 +277,25 @@ class Box:
                 state_arena=state_arena,
                 prefixes=[s.prefix for s in skills if len(s.prefix) >= MIN_PINNED_TOKENS],
             )
+            self.residents.append(resident)
 
+        if lane is not None:
+            self._check_guarantees(path, manifest.name, min_bytes)
         try:
             self.engine_loop.run(add)
         except ValueError as error:
-            catalog.remove_engine(manifest.name)
             raise _does_not_fit(path, str(error)) from error
+        return resident
+
+    def _check_guarantees(self, path: Path, name: str, min_bytes: int) -> None:
+        """Whether a version may be guaranteed what it needs once it is alone."""
+        others = sum(r.min_bytes for r in list(self.residents) if r.manifest.name != name)
+        if others + min_bytes > self.ledger.budget_bytes:
+            raise _does_not_fit(
+                path,
+                f"engine {name!r} needs {min_bytes} B of cache guaranteed, "
+                f"{max(0, self.ledger.budget_bytes - others)} B are left beside other engines",
+            )
 
     def _share_of(self, engine: str) -> ShareConfig:
         return self.config.shares.get(engine, ShareConfig())
@@ -262,8 +303,8 @@ class Box:
     def _memory_of(
         self, engine: Engine, manifest: EngineManifest
     ) -> tuple[EngineLimits, Arena, Arena | None]:
-        kv_tensors = _tensors(engine, "kv")
-        state_tensors = _tensors(engine, "state")
+        kv_tensors = cache_tensors(engine, "kv")
+        state_tensors = cache_tensors(engine, "state")
         settings = self.config.engine
         kv_block_bytes = sum(tensor.block_bytes for tensor in kv_tensors)
         geometry = CacheGeometry(
@@ -307,16 +348,3 @@ def _does_not_fit(path: Path, message: str) -> ArtefactError:
         hint="change memory.kv_budget_bytes or serve fewer engines",
         reason="DOES_NOT_FIT",
     )
-
-
-def _tensors(engine: Engine, kind: str) -> Sequence[CacheTensor]:
-    return [
-        CacheTensor(spec.name, spec.dtype, spec.block_shape)
-        for spec in engine.cache_specs
-        if spec.kind == kind
-    ]
-
-
-def _skill_names(engine_dir: Path) -> tuple[str, ...]:
-    """Ids of the skills a refused engine would have offered, going by file names alone."""
-    return tuple(sorted(path.stem for path in (engine_dir / SKILLS_DIR).glob("*.toml")))

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
-from skilld.app.box import MIN_PINNED_TOKENS, find_engines
+from skilld.app.box import MIN_PINNED_TOKENS
 from skilld.app.host_memory import HostMemory
+from skilld.app.resident import find_engines
 from skilld.config import Config, ShareConfig
 from skilld.core.errors import ArtefactError
 from skilld.core.manifest import EngineManifest, read_manifest
@@ -45,16 +47,26 @@ def plan_served(config: Config, host: HostMemory) -> MemoryPlan | None:
     Raises:
         ArtefactError: a folder holds no engine.
     """
+    manifests: dict[str, EngineManifest] = {}
+    for path in find_engines(config.engines):
+        with contextlib.suppress(ArtefactError):
+            manifest = read_manifest(path)
+            manifests.setdefault(manifest.name, manifest)  # a second of one name is refused
+    return plan_loaded(config, host, list(manifests.values()))
+
+
+def plan_loaded(
+    config: Config, host: HostMemory, manifests: Sequence[EngineManifest]
+) -> MemoryPlan | None:
+    """What these engines would need here, loaded together; two may be versions of one.
+
+    None when nobody knows how much memory there is.
+    """
     total_bytes = total_bytes_of(config, host)
     if total_bytes is None:
         return None
-    needs: dict[str, EngineNeed] = {}
-    for path in find_engines(config.engines):
-        with contextlib.suppress(ArtefactError):
-            need = _need_of(read_manifest(path), config, skills=())
-            needs.setdefault(need.engine, need)  # of two with one name, the second is refused
     return plan_memory(
-        list(needs.values()),
+        [_need_of(manifest, config, skills=()) for manifest in manifests],
         total_bytes=total_bytes,
         kv_budget_bytes=config.memory.kv_budget_bytes,
     )
