@@ -41,7 +41,8 @@ def test_there_are_one_to_three_calls_and_mostly_three_to_five_tools() -> None:
     calls = Counter(len(calls_of(example)) for example in examples if not example.is_abstain)
     tools = Counter(len(example.input["tools"]) for example in examples)
     assert set(calls) == {1, 2, 3}
-    assert calls[2] + calls[3] > 0.2 * calls.total()
+    assert calls[2] + calls[3] > 0.15 * calls.total()
+    assert calls[3] < 0.04 * calls.total()
     assert set(tools) == set(range(1, 9))
     assert tools[3] + tools[4] + tools[5] > 0.7 * tools.total()
 

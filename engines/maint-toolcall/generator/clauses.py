@@ -12,7 +12,7 @@ from skilld.skills.pointing.units import unit_behind
 from .request import VALUE, Order, Request
 from .tools import Slot
 
-_BIG_UNITS = ("minutes", "min", "hours", "h", "hrs", "hour", "days", "cm", "m", "kg", "liters", "l")
+_BIG_UNITS = ("minutes", "min", "hours", "h", "hrs", "days", "cm", "m", "kg", "liters", "l")
 
 
 class Clauses:
@@ -64,7 +64,7 @@ class Clauses:
             if "°" in unit or unit in ("C", "degrees", "K"):
                 unit = rng.choice(("°C", "C", "degrees"))
             if "{u}" in template and VALUE.fullmatch(value) and rng.random() < 0.2:
-                other = _other_unit(rng, slot, order)
+                other = other_unit(rng, slot, order)
                 # A slip in it would change the number.
                 unit = request.add(other) if other else unit
             clauses.append(template.replace("{u}", unit).replace("{v}", value).rstrip())
@@ -72,16 +72,17 @@ class Clauses:
         return clauses
 
 
-def _other_unit(rng: Random, slot: Slot, order: Order) -> str:
+def other_unit(rng: Random, slot: Slot, order: Order) -> str:
     """A bigger unit than the one that is wanted, where that is said."""
     wanted = argument_unit(slot.name, slot.description)
     if wanted is None or wanted.quantity not in ("time", "length", "mass", "volume"):
         return ""
+    most = 60 if wanted.quantity == "time" else 1000  # nobody asks for 10 hours in seconds
     known = {u: unit for u in _BIG_UNITS if (unit := unit_behind(u)) is not None}
     bigger = [
         u
         for u, unit in known.items()
-        if unit.quantity == wanted.quantity and wanted.factor < unit.factor <= wanted.factor * 3600
+        if unit.quantity == wanted.quantity and wanted.factor < unit.factor <= wanted.factor * most
     ]
     if not bigger:
         return ""

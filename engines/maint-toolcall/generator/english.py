@@ -48,7 +48,7 @@ class English:
         """
         tool = order.tool
         whole = self._clauses.whole(rng, order, request)
-        template = self._template(rng, tool, spoken, may_state=may_state)
+        template = self._template(rng, tool, spoken, may_state=may_state, is_simple=bool(prelude))
         inline = slots_of(template) - {"o", "k"}
         clauses = [text for name, text in whole.items() if name not in inline]
         used = inline | set(whole)
@@ -56,7 +56,7 @@ class English:
         clauses += self._clauses.rest(rng, order, request, spoken, used)
         bound = {**spoken, "o": noun, "k": spoken.get("key", "it")}
         bound |= _with_units(rng, tool, spoken, inline)
-        text = question = self._grammar.expand(template, rng, bound=bound)
+        text, question = self._grammar.expand(template, rng, bound=bound), ""
         verb = tool.action.verb
         asked = tool.action.thing.ask if verb["id"] == "read" else ()
         if questions := [q for q in (*verb.get("q", ()), *asked) if slots_of(q) <= bound.keys()]:
@@ -66,14 +66,21 @@ class English:
             tail += clause if clause.startswith(",") else rng.choice((" ", " ", " ", ", ")) + clause
         if tail and clauses[0][0] != "," and rng.random() < 0.1 and "," not in tail:
             front = f"{prelude}{tail.strip()}, "
-            order.put(request, front + text, front + question)
+            order.put(request, front + text, front + question if question else "")
         else:
-            order.put(request, prelude + text + tail, prelude + question + tail)
+            question = prelude + question + tail if question else ""
+            order.put(request, prelude + text + tail, question)
 
     def _template(
-        self, rng: Random, tool: Tool, spoken: Mapping[str, str], *, may_state: bool
+        self,
+        rng: Random,
+        tool: Tool,
+        spoken: Mapping[str, str],
+        *,
+        may_state: bool,
+        is_simple: bool,
     ) -> str:
-        """How an order is put, with {o} for its thing."""
+        """How an order is put, with {o} for its thing; `is_simple`: its verb comes first."""
         verb, thing = tool.action.verb, tool.action.thing
         told = thing.tell if verb["id"] == "set" else ()
         options = [
@@ -84,7 +91,7 @@ class English:
         action = str(rng.choice(verb["name"])).replace("_", " ")
         if not options:
             return f"{action} {{o}}"
-        roll = rng.random()
+        roll = 0.5 if is_simple else rng.random()
         plain = [found[1] for s in options if (found := _PLAIN.fullmatch(s))]
         if plain and roll < 0.16 and tool.action.object not in ("new", "a"):
             if roll < 0.07:
@@ -94,7 +101,7 @@ class English:
                 return self._wording.draw(rng, kind).replace("{done}", done)
             if roll < 0.13 and may_state:
                 return self._wording.draw(rng, "terse").replace("{verb}", action)
-        if roll > 0.985:
+        if roll > 0.993:
             template = self._wording.draw(rng, "by_name")
             return template.replace("{tool}", tool.name).replace("{a_word}", "a")
         return str(rng.choice(options))

@@ -34,6 +34,16 @@ class Family:
         return "missing_argument" if self.kind == "missing" else "no_tool"
 
     @property
+    def is_free(self) -> bool:
+        """Its orders are put in any form that there is: orders, notes or questions."""
+        return "{f}" in self.template or "{F}" in self.template
+
+    @property
+    def joins(self) -> bool:
+        """Something stands before or behind its first order that a question could not have."""
+        return self.num_calls > 1 or bool(self.kind)
+
+    @property
     def may_state(self) -> bool:
         """Its orders may be statements."""
         return not _ORDERED.search(self.template)
@@ -65,7 +75,7 @@ def shares(families: Iterable[Family]) -> dict[str, float]:
     """Family id to how often it is drawn. Negatives are about one in seven."""
     families = list(families)
     total = sum(f.weight for f in families if not f.kind)
-    scale = total * 0.17 / sum(f.weight for f in families if f.kind)
+    scale = total * 0.165 / sum(f.weight for f in families if f.kind)
     return {
         f.id: f.weight * (scale if f.kind else 1.0) * (0.8 if f.lang == "ja" else 1.0)
         for f in families

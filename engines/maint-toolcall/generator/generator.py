@@ -28,6 +28,7 @@ from .orders import Orders
 from .preludes import Preludes
 from .repertoire import Repertoire
 from .request import Order, Request
+from .service_orders import ServiceOrders
 from .things import read_things
 from .tool_maker import ToolMaker
 from .toolbox import Toolbox
@@ -36,12 +37,17 @@ from .values import Values
 from .verbs import read_verbs
 from .wording import Wording
 
-VERSION = "1.0.1"
+VERSION = "2.0.0"
 FOLDER = Path(__file__).parents[1]
 
 MAX_REQUEST_CHARS = 290
 _MAX_ARGUMENTS = 60
 """Most arguments of all tools of an input together, and most words of their enums."""
+
+_SERVICE_SHARE = 0.68
+"""How often a family that can do either asks for the tools of one service."""
+_HELD_SERVICE_SHARE = 0.3
+"""The same where held-out values are wanted: few services are held out."""
 
 _ATTEMPTS = 200
 
@@ -65,6 +71,7 @@ class MaintToolcallGenerator:
         self._repertoire = Repertoire(read_verbs(verbs), self._things)
         wording = Wording(read("wording.toml"))
         self._toolbox = Toolbox(self._repertoire, ToolMaker(self._params, wording))
+        self._services = ServiceOrders(read("services.toml"), self._lexicon, wording)
         clauses = Clauses(self._params)
         self._orders = Orders(
             Values(self._params, self._lexicon, wording),
@@ -95,12 +102,13 @@ class MaintToolcallGenerator:
         found = {one for t in self._things if t.is_held for one, _ in t.words}
         found |= {one.replace(" ", "_") for one in found}
         found |= {name for param in self._params.values() for name in param["held"]}
-        return tuple(sorted(found | set(self._held_verbs) | self._lexicon.held_stems))
+        found |= self._services.held_words | set(self._held_verbs)
+        return tuple(sorted(found | self._lexicon.held_stems))
 
-    @property
+    @cached_property
     def held_combinations(self) -> frozenset[str]:
-        """Pairs of action and thing, and pairs of actions in one request."""
-        return self._repertoire.held_combinations
+        """Pairs of action and thing, and pairs of actions or tools in one request."""
+        return self._repertoire.held_combinations | self._services.held_combinations
 
     def sample(self, rng: Random, *, family: str, draw: Draw) -> Example:
         """One example of a family."""
@@ -117,7 +125,10 @@ class MaintToolcallGenerator:
         if example.is_abstain:
             return True
         try:
-            marked = self._spans.mark(example.input)
+            # Reading the other tools would take most of the time, and changes nothing.
+            called = {call["name"] for call in example.answer["calls"]}
+            tools = [tool for tool in example.input["tools"] if tool["name"] in called]
+            marked = self._spans.mark({**example.input, "tools": tools})
             pointed = marked.point(example.answer, self._output_schema)
             return bool(marked.resolve(pointed, self._output_schema) == example.answer)
         except SpanError:
@@ -126,10 +137,25 @@ class MaintToolcallGenerator:
     def _try(self, rng: Random, family: Family, draw: Draw) -> Example | None:
         request = Request(family.lang, draw)
         style = Style.draw(rng, family.lang)
+        if family.kind == "near":
+            return self._near(rng, family, request, style)
         if family.kind == "text":
-            tools = self._toolbox.filled(rng, [], draw, style)
+            if rng.random() < _SERVICE_SHARE:
+                tools = self._services.tools(rng, draw.held_values, style)
+            else:
+                tools = self._toolbox.filled(rng, [], draw, style)
             text = self._grammar(family).expand(family.template, rng).strip()
             return self._finish(rng, family, request, text, [], tools)
+        by_service = self._services.fits(family, request)
+        share = (
+            _HELD_SERVICE_SHARE if draw.held_values else 1.0 if family.is_free else _SERVICE_SHARE
+        )
+        if by_service and rng.random() < share:
+            drawn = self._services.draw(rng, family, request, style)
+            if drawn is None:
+                return None
+            text = self._worded(rng, family, drawn[0])
+            return self._finish(rng, family, request, text, *drawn)
         actions = self._repertoire.asked(rng, family, draw)
         if actions is None:
             return None
@@ -137,10 +163,9 @@ class MaintToolcallGenerator:
         if made is None:
             return None
         orders = self._orders.draw(rng, family, request, made)
-        if orders is None:
+        if orders is None or ("{qa}" in family.template and not orders[0].question):
             return None
-        bound = _bound(orders, is_one=family.trick == "both")
-        text = self._grammar(family).expand(family.template, rng, bound=bound).strip()
+        text = self._worded(rng, family, orders)
         missing = made[:1] if family.kind in ("lacking", "half") else []
         present = [tool for tool in made if tool not in missing]
         if family.kind == "half" and actions[0] is actions[1]:
@@ -150,6 +175,19 @@ class MaintToolcallGenerator:
             return None
         tools = self._toolbox.filled(rng, present, draw, style, absent=missing, bare=bare)
         return self._finish(rng, family, request, text, orders, tools)
+
+    def _near(self, rng: Random, family: Family, request: Request, style: Style) -> Example | None:
+        """What is nearly what the tools do, but not quite."""
+        found = self._services.near(rng, request, style)
+        if found is None:
+            return None
+        bound = {"a": found[0], "A": found[0][:1].upper() + found[0][1:]}
+        text = self._grammar(family).expand(family.template, rng, bound=bound).strip()
+        return self._finish(rng, family, request, text, [], found[1])
+
+    def _worded(self, rng: Random, family: Family, orders: Sequence[Order]) -> str:
+        bound = _bound(orders, is_one=family.trick == "both")
+        return self._grammar(family).expand(family.template, rng, bound=bound).strip()
 
     def _grammar(self, family: Family) -> Grammar:
         return self._lexicon.grammars[family.lang]
@@ -195,4 +233,6 @@ def _bound(orders: Sequence[Order], *, is_one: bool) -> dict[str, str]:
         bound[letter] = text
         bound[letter.upper()] = text[:1].upper() + text[1:]
     bound["qa"] = orders[0].question
+    bound["f"], bound["F"] = bound["a"], bound["A"]
+    bound["g"] = bound.get("b", "")
     return bound

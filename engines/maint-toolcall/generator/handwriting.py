@@ -22,7 +22,7 @@ _BARE_NUMBER = re.compile(rf"-?\d+(?:\.\d+)?|(?<![a-z])(?:{'|'.join(NUMBERS)})(?
 def roughened(rng: Random, text: str, request: Request) -> tuple[str, list[str]]:
     """Slips in the words, never in the values; capitals or none for all."""
     values, is_noisy = list(request.texts), request.draw.is_noisy
-    if not is_noisy and rng.random() > 0.22:
+    if not is_noisy and rng.random() > 0.17:
         return text, values
     count = rng.choice((2, 3, 4)) if is_noisy else rng.choice((0, 1, 1, 2))
     for _ in range(count):

@@ -59,6 +59,11 @@ class Lexicon:
         text = self.grammars[request.lang].expand(rng.choice(options), rng)
         return unicodedata.normalize("NFKC", text)
 
+    def expand(self, rng: Random, lang: str, template: str) -> str:
+        """A text of a template in the words of all lists."""
+        text = self.grammars[lang].expand(template, rng) if "{" in template else template
+        return unicodedata.normalize("NFKC", text)
+
     def is_state(self, text: str) -> bool:
         """It says how a machine is ("leaking"), not what is there ("a leak")."""
         return text.split(" ")[0] in self._bad

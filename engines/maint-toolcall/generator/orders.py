@@ -90,11 +90,14 @@ class Orders:
         spoken: dict[str, str] = {}  # how arguments are said, by parameter
         order = Order(tool, {})
         has_pronoun = False
+        num_extra = 0  # optional arguments that are said
         for slot in tool.slots:
             if slot.param == dropped:
                 continue
-            if not slot.is_required and rng.random() < 0.5 and slot.param != "key":
-                continue
+            if not slot.is_required and slot.param != "key":
+                if num_extra == 2 or rng.random() < 0.6:
+                    continue
+                num_extra += 1
             if shared is not None and slot.param in ("key", "asset") and not has_pronoun:
                 value = _shared_value(shared, tool, slot)
                 if value is not None:
@@ -116,7 +119,7 @@ class Orders:
             return order
         prelude = ""
         is_plain = not is_corrected and shared is None and not dropped
-        if may_state and is_plain and rng.random() < 0.3:
+        if may_state and is_plain and rng.random() < 0.18:
             prelude = self._preludes.write(rng, order, request, spoken)
         self._english.write(rng, order, request, spoken, may_state=may_state, prelude=prelude)
         return order

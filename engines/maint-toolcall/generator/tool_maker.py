@@ -78,8 +78,8 @@ class ToolMaker:
                 wanted.append((name.rstrip("~?"), rng.random() < required))
         needed = {name for name, _ in wanted}
         extras = [n for n in (*action.verb.get("may", ()), *action.thing.may) if n not in needed]
-        count = min(len(extras), rng.choices((0, 1, 2, 3), (46, 36, 14, 4))[0])
-        return [*wanted, *((name, rng.random() < 0.14) for name in rng.sample(extras, count))]
+        count = min(len(extras), rng.choices((0, 1, 2, 3), (56, 34, 9, 1))[0])
+        return [*wanted, *((name, rng.random() < 0.06) for name in rng.sample(extras, count))]
 
     def _key_slot(self, rng: Random, sketch: _Sketch) -> Slot:
         thing = sketch.action.thing
@@ -91,7 +91,7 @@ class ToolMaker:
         name = sketch.style.spelt(template.replace("{t}", sketch.word))
         sketch.taken.add(name)
         description = ""
-        if rng.random() < 0.4:
+        if rng.random() < 0.22:
             text = self._wording.put(rng, "key_description", {"t": sketch.word})
             description = text[:1].upper() + text[1:]
         kind_type = "integer" if is_integer and (kind == "unit" or rng.random() < 0.6) else "string"
@@ -110,7 +110,9 @@ class ToolMaker:
         else:
             name = sketch.style.spelt(f"{param} {len(sketch.taken)}")
         sketch.taken.add(name)
-        description = rng.choice(spec["desc"]) if rng.random() < 0.5 or use_held else ""
+        description = (
+            rng.choice(spec["desc"]) if rng.random() < 0.3 or use_held or "units" in spec else ""
+        )
         unit = ""
         units = sketch.action.thing.units
         if param == "amount" and units:
@@ -141,7 +143,7 @@ class ToolMaker:
         text = text.replace("{ts}", plural).replace("a {t}", f"{article(word)} {word}")
         text = text.replace("{t}", word)
         tail = rng.random()
-        if tail < 0.18:
+        if tail < 0.08:
             text += self._wording.draw(rng, "tail")
         if tail > 0.6:
             text += "."

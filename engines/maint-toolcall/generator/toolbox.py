@@ -12,7 +12,7 @@ from .repertoire import Repertoire
 from .tool_maker import ToolMaker
 from .tools import Style, Tool
 
-NUM_TOOLS: Mapping[int, float] = {1: 2, 2: 4, 3: 44, 4: 30, 5: 12, 6: 4, 7: 2, 8: 2}
+NUM_TOOLS: Mapping[int, float] = {1: 3, 2: 6, 3: 47, 4: 28, 5: 10, 6: 3, 7: 2, 8: 2}
 """How often an input has so many tools."""
 
 _ATTEMPTS = 60

@@ -36,7 +36,7 @@ class Values:
             return self._key(rng, request, tool, slot)
         spec = self._params[slot.param]
         if slot.type == "boolean":
-            is_yes = rng.random() < 0.6
+            is_yes = rng.random() < 0.8
             where = "yes" if is_yes else "no"
             return is_yes, rng.choice(spec[f"ja_{where}" if lang == "ja" else where])
         if slot.type == "enum":
