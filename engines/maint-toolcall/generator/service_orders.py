@@ -289,9 +289,7 @@ class ServiceOrders:
             if spec["d"] and rng.random() < (0.9 if needs_unit else 0.18):
                 description = rng.choice(spec["d"])
             words, senses = _choices(rng, spec["e"]) if "e" in spec else ((), ())
-            kind = (
-                "boolean" if "yes" in spec else "enum" if "e" in spec else spec.get("t", "string")
-            )
+            kind = _type(spec)
             slots.append(Slot(param, name, kind, description, is_required, "", words, senses))
         if rng.random() < 0.1:
             rng.shuffle(slots)
@@ -307,6 +305,12 @@ def _cut(rng: Random, template: str) -> str:
     if "[" not in template:
         return template
     return OPTIONAL.sub(lambda found: found[1] if rng.random() < _SAID else "", template)
+
+
+def _type(spec: Mapping[str, Any]) -> str:
+    if "yes" in spec:
+        return "boolean"
+    return "enum" if "e" in spec else str(spec.get("t", "string"))
 
 
 def _choices(

@@ -106,6 +106,9 @@ def _slot(spec: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _check(service: Service) -> None:
+    for template in (one for templates in service.near.values() for one in templates):
+        if wrong := params_of(template) - service.slots.keys():
+            raise ValueError(f"{service.id}: {template!r} says {sorted(wrong)}")
     for tool in service.tools:
         required = {name for name, flag in tool.args if flag == "!"}
         known = {name for name, _ in tool.args}
