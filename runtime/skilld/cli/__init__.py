@@ -22,6 +22,7 @@ from skilld.cli.daemon import (
     list_command,
     serve_command,
 )
+from skilld.cli.depot import add_depot_arguments, depot_command
 from skilld.cli.engines import build_command, inspect_command, verify_command
 from skilld.cli.evaluation import eval_command
 from skilld.cli.plan import plan_command
@@ -173,6 +174,9 @@ def _parser() -> argparse.ArgumentParser:
         "release", help="Make keys, sign and publish releases of engines.", allow_abbrev=False
     )
     add_release_commands(release)
+    add_depot_arguments(
+        add("depot", depot_command, "Serve a repository over MQTT.", json_flag=False)
+    )
     add_updates_arguments(add("updates", updates_command, "Show how this box's updates stand."))
 
     doctor = add("doctor", doctor_command, "Examine this machine and these engines.")

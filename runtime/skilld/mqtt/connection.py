@@ -113,6 +113,8 @@ class Connection:
         self._up_since_s = 0.0
         self._is_quiet = asyncio.Event()
         self._is_quiet.set()
+        self._unwritten: set[int] = set()  # packet ids of QoS 0 that the socket has not taken yet
+        self._is_written = asyncio.Event()
         self._refusals: set[str] = set()  # reasons that were said on this connection
         self.is_up = False
         self.problem = ""  # why there is no connection, as far as that is known
@@ -168,10 +170,26 @@ class Connection:
         if not is_taken or message.qos == 0:
             for delivery in acknowledges:
                 self.acknowledge(delivery)
-        elif message.qos:
+        if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS and not message.qos:
+            self._unwritten.add(info.mid)
+        elif is_taken and message.qos:
             self._unsent[info.mid] = acknowledges
             self._is_quiet.clear()
         return is_taken
+
+    @property
+    def num_unwritten(self) -> int:
+        """Messages at QoS 0 that are not yet with the operating system."""
+        return len(self._unwritten)
+
+    async def written(self, max_messages: int) -> None:
+        """Wait until at most so many messages at QoS 0 are not yet with the operating system.
+
+        Nothing else bounds them: neither paho nor the protocol confirms them.
+        """
+        while len(self._unwritten) > max_messages:
+            self._is_written.clear()
+            await self._is_written.wait()
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Tell the broker that a message is done with."""
@@ -290,6 +308,7 @@ class Connection:
             self._on_away(f"refuses this box: {reason}")
             return
         self._number += 1
+        self._forget_unwritten()
         if forgets:
             self._unsent.clear()
         self.is_up = True
@@ -305,6 +324,7 @@ class Connection:
             _log.warning("the broker at %s %s; trying on", self._settings.address, problem)
 
     def _on_lost(self, reason: str) -> None:
+        self._forget_unwritten()  # paho does
         if self.is_up:
             self.is_up = False
             _log.warning("the connection to the broker is lost: %s", reason)
@@ -322,10 +342,17 @@ class Connection:
                 "(said once)",
                 reason,
             )
+        if packet_id in self._unwritten:
+            self._unwritten.remove(packet_id)
+            self._is_written.set()
         for delivery in self._unsent.pop(packet_id, ()):
             self.acknowledge(delivery)
         if not self._unsent:
             self._is_quiet.set()
+
+    def _forget_unwritten(self) -> None:
+        self._unwritten.clear()
+        self._is_written.set()
 
     def _on_subscribed(self, reasons: Sequence[Any]) -> None:
         for reason in reasons:

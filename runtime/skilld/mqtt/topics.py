@@ -8,6 +8,8 @@
     {p}/pool/{skill}/req/{client}              a call to any box with this skill ($share/{skill})
     {p}/pool/{skill}/cancel/{client}           end such a call, wherever it went
     {p}/client/{client}/resp/#                 the only place replies go
+    {p}/depot/{depot}/get/{box}                a box asks a depot for a part of a release
+    {p}/box/{box}/ota/data/{depot}             where the depot answers it
 
 The last level of `req` and `cancel` says who calls. A broker with our access list (`skilld
 broker-config`) lets a client publish under its own name only, so there it is proven. It may be left
@@ -152,6 +154,45 @@ class Topics:
         begin = f"{self.prefix}/"
         is_ours = topic.startswith(begin) and len(topic.encode()) <= _MAX_TOPIC_BYTES
         return topic[len(begin) :].split("/") if is_ours else []
+
+
+@dataclass(frozen=True, slots=True)
+class DepotTopics:
+    """The topics of one depot. Who asks, and who answers, is their last level.
+
+    Args:
+        prefix: one or more levels.
+        depot: its name.
+
+    Raises:
+        TopicError: either is not what it must be.
+    """
+
+    prefix: str
+    depot: str
+
+    def __post_init__(self) -> None:
+        for level in (*self.prefix.split("/"), self.depot):
+            _checked(level)
+
+    @property
+    def requests(self) -> str:
+        """Filter of all requests."""
+        return f"{self.prefix}/depot/{self.depot}/get/+"
+
+    def request(self, box: str) -> str:
+        """Where a box asks."""
+        return f"{self.prefix}/depot/{self.depot}/get/{_checked(box)}"
+
+    def data(self, box: str) -> str:
+        """Where it is answered."""
+        return f"{self.prefix}/box/{_checked(box)}/ota/data/{self.depot}"
+
+    def box_of(self, topic: str) -> str | None:
+        """Who asks with a request; None if it is none."""
+        begin = self.requests.removesuffix("+")
+        box = topic.removeprefix(begin)
+        return box if topic.startswith(begin) and is_name(box) else None
 
 
 def is_name(text: str) -> bool:

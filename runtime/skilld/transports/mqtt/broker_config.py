@@ -230,16 +230,14 @@ def _field_team_rules(prefix: str, name: str) -> list[tuple[str, str]]:
         *_caller_rules(prefix, name),
         ("read", f"{prefix}/box/+/ota/job"),
         ("read", f"{prefix}/box/+/ota/job/+/status"),
-        ("read", f"{prefix}/depot/+/tuf/#"),
     ]
 
 
 def _depot_rules(prefix: str, name: str) -> list[tuple[str, str]]:
     return [
-        ("read", f"{prefix}/depot/{name}/get/#"),
-        ("write", f"{prefix}/depot/{name}/tuf/#"),
+        ("read", f"{prefix}/depot/{name}/get/+"),
         ("write", f"{prefix}/box/+/ota/job"),
-        ("write", f"{prefix}/box/+/ota/data/#"),
+        ("write", f"{prefix}/box/+/ota/data/{name}"),
         ("read", f"{prefix}/box/+/ota/job/+/status"),
         ("read", f"{prefix}/box/+/status"),
     ]
@@ -257,7 +255,6 @@ def _box_rules(prefix: str, name: str) -> list[tuple[str, str]]:
         ("write", f"{prefix}/client/+/resp/#"),
         ("read", f"{prefix}/box/{name}/ota/job"),
         ("readwrite", f"{prefix}/box/{name}/ota/job/+/status"),
-        ("read", f"{prefix}/box/{name}/ota/data/#"),
+        ("read", f"{prefix}/box/{name}/ota/data/+"),
         ("write", f"{prefix}/depot/+/get/{name}"),
-        ("read", f"{prefix}/depot/+/tuf/#"),
     ]

@@ -65,13 +65,13 @@ class FolderSource:
 
     def metadata(self, name: str, max_bytes: int) -> bytes:
         """See `BlobSource`."""
-        _check_name(name)
+        check_name(name)
         return self._read(self._folder / "metadata" / name, 0, max_bytes + 1)
 
     def blocks(self, wanted: Iterable[BlobRange]) -> Iterator[tuple[BlobRange, bytes]]:
         """See `BlobSource`."""
         for part in wanted:
-            _check_digest(part.sha256)
+            check_digest(part.sha256)
             yield (
                 part,
                 self._read(self._folder / "blobs" / part.sha256, part.offset, part.num_bytes),
@@ -119,14 +119,14 @@ class HttpSource:
 
     def metadata(self, name: str, max_bytes: int) -> bytes:
         """See `BlobSource`."""
-        _check_name(name)
+        check_name(name)
         with self._get(f"metadata/{name}", {}) as answer:
             return self._take(answer, max_bytes + 1)
 
     def blocks(self, wanted: Iterable[BlobRange]) -> Iterator[tuple[BlobRange, bytes]]:
         """See `BlobSource`."""
         for part in wanted:
-            _check_digest(part.sha256)
+            check_digest(part.sha256)
             last = part.offset + part.num_bytes - 1
             headers = {"Range": f"bytes={part.offset}-{last}"}
             with self._get(f"blobs/{part.sha256}", headers) as answer:
@@ -187,11 +187,21 @@ def open_source(where: str) -> BlobSource:
     return FolderSource(Path(where))
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Let nothing but a plain file name pass.
+
+    Raises:
+        NotFoundError: reason NOT_PUBLISHED.
+    """
     if _METADATA_NAME.fullmatch(name) is None:
         raise NotFoundError(f"{name[:80]!r} is no name of metadata", reason="NOT_PUBLISHED")
 
 
-def _check_digest(sha256: str) -> None:
+def check_digest(sha256: str) -> None:
+    """Let nothing but a SHA-256 in hex pass.
+
+    Raises:
+        NotFoundError: reason NOT_PUBLISHED.
+    """
     if _DIGEST.fullmatch(sha256) is None:
         raise NotFoundError(f"{sha256[:80]!r} is no digest", reason="NOT_PUBLISHED")
