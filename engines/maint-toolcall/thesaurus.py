@@ -1,6 +1,6 @@
 """Writes the thesaurus of the skill from the words of the generator.
 
-Run it after a change of verbs.toml, things.toml or params.toml: `python thesaurus.py`. Held-out
+Run it after a change of any of these: `python thesaurus.py`. Held-out
 words are left out: they are what the skill must cope with.
 """
 
@@ -40,6 +40,10 @@ def entries() -> list[list[str]]:
         for sense in param.get("sense", ()):
             said = [*sense["words"], *sense["say"], *sense["ja"]]
             found.append([word.replace("_", " ") for word in (*said, *sense.get("direct", ()))])
+    for service in _load("services.toml").values():
+        if not service.get("held"):
+            for slot in service["slots"].values():
+                found += [_sense(sense) for sense in slot.get("e", ())]
     found += _load("wording.toml")["same"]
     return [unique for ways in found if len(unique := _unique(ways)) > 1]
 
@@ -57,6 +61,11 @@ def _action(verb: dict[str, Any]) -> list[str]:
     kept = [way for way in ways if " " not in way or way.split()[-1] in _PARTICLES]
     kept += [way.split()[0] for way in ways if " " in way and way not in kept]
     return [*kept, *verb.get("ja", ())]
+
+
+def _sense(sense: str) -> list[str]:
+    """One meaning of an enum of services.toml: "words / what people say / the same in Japanese"."""
+    return [word.replace("_", " ").strip() for word in re.split(r" / |\|", sense)]
 
 
 def _unique(ways: list[str]) -> list[str]:
