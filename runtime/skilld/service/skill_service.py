@@ -11,7 +11,7 @@ import itertools
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Generator, Mapping, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
@@ -35,6 +35,7 @@ _log = logging.getLogger("skilld.service")
 _SWAP_S = 2.0  # what a caller is told to wait while one version of an engine replaces another
 
 ResultT = TypeVar("ResultT")
+OnEnded = Callable[[RegisteredSkill, float, bool], None]
 
 
 class SkillService:
@@ -45,6 +46,10 @@ class SkillService:
         refused: engines that did not load.
         max_concurrent_calls: calls in flight on this box before new ones are turned away.
         max_draft: most guessed tokens of a row.
+
+    Attributes:
+        on_ended: told of every call that was answered, or failed by our fault: its skill, its time
+            in milliseconds, and whether it failed.
     """
 
     def __init__(
@@ -56,6 +61,7 @@ class SkillService:
         max_draft: int = 8,
     ) -> None:
         self.catalog = catalog
+        self.on_ended: OnEnded | None = None
         self.refused = refused
         self._max_concurrent_calls = max_concurrent_calls
         self._max_draft = max_draft
@@ -255,6 +261,7 @@ class SkillService:
     ) -> AsyncGenerator[Accepted | Delta | Outcome, None]:
         assert self._engine_loop is not None
         arrival_s = time.monotonic()
+        is_asked = entry is not None
         if entry is None:
             entry = self.get(call.skill)
             self._check_room()
@@ -295,7 +302,9 @@ class SkillService:
                         ended = True
                         if event.error is None:
                             history.book(len(event.token_ids), event.num_steps)
-                        yield outcome_of(entry, prepared, decoding, request, event)
+                        with self._telling(entry, event, is_asked=is_asked):
+                            outcome = outcome_of(entry, prepared, decoding, request, event)
+                        yield outcome
         finally:
             # The caller left, or took no interest in the rest: its blocks go back at once.
             if is_submitted and not ended:
@@ -308,6 +317,23 @@ class SkillService:
                 del self._num_calls[engine]
                 if emptied := self._emptied.pop(engine, None):
                     emptied.set()
+
+    @contextlib.contextmanager
+    def _telling(
+        self, entry: RegisteredSkill, event: Ended, *, is_asked: bool
+    ) -> Generator[None, None, None]:
+        is_error = False
+        try:
+            yield
+        except EngineError:
+            is_error = True
+            raise
+        except SkilldError:
+            is_asked = True  # the caller left, or gave it too little time
+            raise
+        finally:
+            if self.on_ended is not None and not is_asked:
+                self.on_ended(entry, event.total_ms, is_error)
 
     def _check_room(self) -> None:
         if self._draining:
