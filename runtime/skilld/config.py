@@ -221,6 +221,25 @@ class MetricsConfig(_Record):
     allow_plaintext_on_network: bool = False
 
 
+class UpdatesConfig(_Record):
+    """Where releases of engines come from; off until `source` is set.
+
+    Attributes:
+        source: folder or http(s) address of a repository that `skilld release` made; None for
+            no updates.
+        root: file with the repository's root of trust, `1.root.json`, carried here by hand.
+        store: folder for releases and for how updates stand, on a disk that keeps them.
+        poll_s: seconds between two looks for a job.
+        reserve_bytes: of the disk, left to everything else.
+    """
+
+    source: str | None = None
+    root: Path = Path("/etc/skilld/root.json")
+    store: Path = Path("/var/lib/skilld")
+    poll_s: float = Field(default=30.0, gt=0.0)
+    reserve_bytes: Bytes = Field(default=1 << 30, ge=0)
+
+
 class LogConfig(_Record):
     """Of the log on standard error."""
 
@@ -244,6 +263,7 @@ class Config(_Record):
     grpc: GrpcConfig = GrpcConfig()
     mqtt: MqttConfig = MqttConfig()
     metrics: MetricsConfig = MetricsConfig()
+    updates: UpdatesConfig = UpdatesConfig()
     log: LogConfig = LogConfig()
 
 

@@ -16,6 +16,7 @@ from skilld.app import Box
 from skilld.app.box_activation import BoxActivation
 from skilld.app.host_memory import HostMemory
 from skilld.app.resident import find_engines
+from skilld.app.trials import Trials
 from skilld.builder.golden import GOLDEN_NAME, GoldenCase, read_golden
 from skilld.config import Config, MemoryConfig
 from skilld.core.errors import (
@@ -68,7 +69,7 @@ async def running(
     box = Box(Config(engines=(engines,), memory=memory))
     box.start()
     try:
-        yield box, BoxActivation(box, HostMemory(NO_KERNEL, cgroup=NO_KERNEL))
+        yield box, attached(box)
         await asyncio.to_thread(box.engine_loop.run, box.engine_loop.check)
         assert {r.lane for r in box.residents} == set(box.ledger.accounts)
         for resident in box.residents:
@@ -76,6 +77,13 @@ async def running(
             assert (await figures_of(box, resident.lane))["kv_reserved_bytes"] == 0
     finally:
         await box.stop()
+
+
+def attached(box: Box) -> BoxActivation:
+    host = HostMemory(NO_KERNEL, cgroup=NO_KERNEL)
+    activation = BoxActivation(box.config, host, trials=Trials())
+    activation.attach(box)
+    return activation
 
 
 async def figures_of(box: Box, lane: str) -> dict[str, object]:
@@ -238,8 +246,7 @@ async def test_without_room_for_both_callers_are_told_when_to_come_back(
     folder = make_version(2)
     digest = read_manifest(folder).digest
     async with running() as (box, _):
-        both = BoxActivation(box, HostMemory(NO_KERNEL, cgroup=NO_KERNEL))
-        assert both.fits_beside(NAME, folder)  # nobody knows how much memory there is
+        assert attached(box).fits_beside(NAME, folder)  # nobody knows how much memory there is
     async with running(total_bytes=450 * MIB) as (box, activation):
         callers = Callers(box, 2)
         await callers.answered_by(read_manifest(SHIPPED).digest)

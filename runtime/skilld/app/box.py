@@ -7,15 +7,17 @@ import logging
 import mmap
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import skilld
 from skilld.app.calibration import measure_cost
+from skilld.app.engine_memory import memory_of
 from skilld.app.resident import (
     ResidentEngine,
-    cache_tensors,
+    configured_engines,
     find_engines,
+    lane_of,
     num_threads_of,
     skill_names,
 )
@@ -23,10 +25,10 @@ from skilld.config import Config, ShareConfig
 from skilld.core.errors import ArtefactError, EngineError, NotFoundError
 from skilld.core.manifest import EngineManifest, read_manifest
 from skilld.engine import Engine, Mode, open_engine
-from skilld.kvcache import Arena, CacheGeometry, KvLedger
+from skilld.kvcache import KvLedger
 from skilld.kvcache.engine_need import GUARANTEED_TOKENS
 from skilld.loop import EngineLoop
-from skilld.scheduler import EngineLimits, Policy, Scheduler
+from skilld.scheduler import Policy, Scheduler
 from skilld.service import BoxStatus, EngineStatus, RefusedEngine, SkillService
 from skilld.skills import Catalog, compile_engine
 
@@ -46,12 +48,22 @@ class Box:
     Args:
         config: of the daemon.
         open_engine_fn: how an engine folder is opened; tests pass a fake engine here.
+        instead: folders of releases to load in the place of configured engines, by name.
+
+    Attributes:
+        lost: releases that could not be loaded, by name, and why; the configured engine serves.
 
     Raises:
         ArtefactError: not a single engine could be loaded; the first reason.
     """
 
-    def __init__(self, config: Config, *, open_engine_fn: OpenEngine | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        open_engine_fn: OpenEngine | None = None,
+        instead: Mapping[str, Path | None] | None = None,
+    ) -> None:
         self.config = config
         self.started_s = time.monotonic()
         self.residents: list[ResidentEngine] = []
@@ -72,7 +84,18 @@ class Box:
         )
         refused: list[RefusedEngine] = []
         self.engine_loop = EngineLoop(self._scheduler, self.service.deliver)
+        self.lost: dict[str, str] = {}
+        releases = {name: folder for name, folder in (instead or {}).items() if folder}
+        for name, folder in releases.items():
+            try:
+                self.offer(self.load_aside(folder, lane=lane_of(name, folder)))
+            except ArtefactError as error:
+                _log.error("release refused: %s", error.message, extra={"path": str(folder)})
+                self.lost[name] = error.message
+        served = {path: name for name, path in configured_engines(config.engines).items()}
         for path in find_engines(config.engines):
+            if served.get(path) in releases.keys() - self.lost.keys():
+                continue
             try:
                 self.load(path)
             except ArtefactError as error:
@@ -233,7 +256,7 @@ class Box:
     ) -> ResidentEngine:
         """Give a loaded engine its memory and compile its skills, all of it or nothing."""
         try:
-            limits, kv_arena, state_arena = self._memory_of(engine, manifest)
+            limits, kv_arena, state_arena = memory_of(engine, manifest, self.config)
             engine.bind({**kv_arena.arrays, **(state_arena.arrays if state_arena else {})})
             cost = measure_cost(engine, manifest, limits)
         except EngineError as error:
@@ -299,35 +322,6 @@ class Box:
 
     def _share_of(self, engine: str) -> ShareConfig:
         return self.config.shares.get(engine, ShareConfig())
-
-    def _memory_of(
-        self, engine: Engine, manifest: EngineManifest
-    ) -> tuple[EngineLimits, Arena, Arena | None]:
-        kv_tensors = cache_tensors(engine, "kv")
-        state_tensors = cache_tensors(engine, "state")
-        settings = self.config.engine
-        kv_block_bytes = sum(tensor.block_bytes for tensor in kv_tensors)
-        geometry = CacheGeometry(
-            block_tokens=engine.block_tokens,
-            block_bytes=kv_block_bytes,
-            # Address space for the whole budget: it costs nothing until it is written.
-            num_blocks=max(1, self.ledger.budget_bytes // kv_block_bytes),
-            state_block_bytes=sum(tensor.block_bytes for tensor in state_tensors),
-            state_blocks_per_sequence=1 if state_tensors else 0,
-            num_state_blocks=settings.max_num_seqs if state_tensors else 0,
-        )
-        limits = EngineLimits(
-            geometry=geometry,
-            context_limit=manifest.context_limit,
-            max_num_seqs=settings.max_num_seqs,
-            max_num_batched_tokens=settings.max_num_batched_tokens,
-            max_queued=self.config.scheduler.max_queued,
-            max_queued_per_client=self.config.scheduler.max_queued_per_client,
-            weight=self._share_of(manifest.name).weight,
-        )
-        kv_arena = Arena(kv_tensors, geometry.num_blocks)
-        state_arena = Arena(state_tensors, geometry.num_state_blocks) if state_tensors else None
-        return limits, kv_arena, state_arena
 
     def _open_vendor_engine(self, path: Path, manifest: EngineManifest) -> Engine:
         settings = self.config.engine

@@ -11,42 +11,53 @@ own name, a release under `name@seq`. Only one of them is offered.
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 from skilld.app.box import Box
 from skilld.app.box_plan import plan_loaded
 from skilld.app.host_memory import HostMemory
-from skilld.app.resident import ResidentEngine, configured_engines
+from skilld.app.resident import ResidentEngine, configured_engines, lane_of
+from skilld.app.trials import Trials
 from skilld.builder.golden import GoldenCase, read_golden
+from skilld.config import Config
 from skilld.core.errors import NotFoundError, SkilldError
 from skilld.core.manifest import read_manifest
 from skilld.service import Call
 from skilld.updates.bundle.release import SelfTest
 
-_log = logging.getLogger("skilld.updates")
-
 
 class BoxActivation:
     """See the module docstring. Called from one thread, which is not that of the event loop.
 
+    Before a box is attached nothing is loaded, and so there is nothing to do: what is to serve is
+    loaded when the box is made.
+
     Args:
-        box: started.
+        config: of the box.
         host: how much memory there is.
+        trials: told which version serves.
     """
 
-    def __init__(self, box: Box, host: HostMemory) -> None:
-        self._box = box
+    def __init__(self, config: Config, host: HostMemory, *, trials: Trials) -> None:
+        self._config = config
         self._host = host
-        self._configured = configured_engines(box.config.engines)
+        self._trials = trials
+        self._configured = configured_engines(config.engines)
+        self._attached: Box | None = None
+
+    def attach(self, box: Box) -> None:
+        """Act on this box from now on; it is started."""
+        self._attached = box
+        for resident in box.residents:
+            self._trials.begin(resident.manifest.name, resident.lane)
 
     def fits_beside(self, skill: str, folder: Path | None) -> bool:
         """Whether the memory plan has room for everything that is loaded, and this one."""
         path = self._path(skill, folder)
-        if path is None or self._find(skill, folder) is not None:
+        if self._attached is None or path is None or self._find(skill, folder) is not None:
             return True
         manifests = [resident.manifest for resident in list(self._box.residents)]
-        plan = plan_loaded(self._box.config, self._host, [*manifests, read_manifest(path)])
+        plan = plan_loaded(self._config, self._host, [*manifests, read_manifest(path)])
         return plan is None or plan.fits
 
     def load(self, skill: str, folder: Path | None) -> None:
@@ -56,7 +67,9 @@ class BoxActivation:
             ArtefactError: the folder is damaged, a skill is taken, or it does not fit.
         """
         path = self._path(skill, folder)
-        if path is not None and self._find(skill, folder) is None:
+        if self._attached is None or path is None:
+            return
+        if self._find(skill, folder) is None:
             self._box.load_aside(path, lane=lane_of(skill, folder))
 
     def self_test(self, skill: str, folder: Path | None, test: SelfTest) -> list[str]:
@@ -76,16 +89,24 @@ class BoxActivation:
 
     def route(self, skill: str, folder: Path | None) -> None:
         """Send new calls to it; those in flight end where they are."""
+        if self._attached is None:
+            return
         if self._path(skill, folder) is None:
             self._box.withdraw(skill)
         else:
             self._box.offer(self._loaded(skill, folder))
+            self._trials.begin(skill, lane_of(skill, folder))
 
     def retire(self, skill: str, folder: Path | None) -> None:
         """Send it no more calls, wait for those in flight, and free its memory."""
-        resident = self._find(skill, folder)
+        resident = self._find(skill, folder) if self._attached is not None else None
         if resident is not None:
             self._box.retire(resident)
+
+    @property
+    def _box(self) -> Box:
+        assert self._attached is not None
+        return self._attached
 
     def _failure(self, resident: ResidentEngine, case: GoldenCase, test: SelfTest) -> str:
         entry = next((e for e in resident.skills if e.skill.id == case.skill), None)
@@ -115,11 +136,6 @@ class BoxActivation:
                 f"engine {lane_of(skill, folder)!r} is not loaded", reason="UNKNOWN_ENGINE"
             )
         return resident
-
-
-def lane_of(skill: str, folder: Path | None) -> str:
-    """What an engine is called inside the box; no engine's own name has an @."""
-    return skill if folder is None else f"{skill}@{folder.name}"
 
 
 def _clip(value: object, num_chars: int = 80) -> str:

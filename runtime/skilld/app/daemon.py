@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 
 from skilld.app.box import Box
 from skilld.app.box_plan import check_fits
+from skilld.app.box_updates import BoxUpdates
 from skilld.app.host_memory import HostMemory, watch_memory
 from skilld.config import Config
 from skilld.kvcache.pressure import PressureGauge
@@ -36,7 +37,8 @@ def run(config: Config) -> int:
 async def _serve(config: Config) -> int:
     host = HostMemory()
     check_fits(config, host)
-    box = Box(config)
+    updates = BoxUpdates(config, host) if config.updates.source is not None else None
+    box = Box(config, instead=updates.folders if updates is not None else None)
     server = GrpcServer(box.service, config.grpc, status=box.status)
     metrics = MetricsServer(config.metrics, status=box.status)
     mqtt = MqttBridge(box.service, config.mqtt)
@@ -48,6 +50,8 @@ async def _serve(config: Config) -> int:
         await metrics.start()
         await server.start()
         mqtt.start()
+        if updates is not None:
+            updates.start(box)
         async with watching(box, host):
             _log.info(
                 "ready with %d engine(s) and %d skill(s)",
@@ -55,6 +59,8 @@ async def _serve(config: Config) -> int:
                 len(box.service.skills()),
             )
             await stop.wait()
+            if updates is not None:
+                await updates.stop()
             server.set_draining()
             mqtt.set_draining()
             if not await box.service.drain(config.grpc.drain_timeout_s):

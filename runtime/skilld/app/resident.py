@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from skilld.config import EngineConfig
 from skilld.core.errors import ArtefactError
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
-from skilld.engine import Engine
-from skilld.kvcache import CacheTensor
 from skilld.skills import RegisteredSkill
 from skilld.skills.catalog import SKILLS_DIR
 
@@ -86,6 +84,14 @@ def configured_engines(paths: Iterable[Path]) -> dict[str, Path]:
     return found
 
 
+def lane_of(name: str, folder: Path | None) -> str:
+    """What an engine is called inside the box: a release by its folder, which is its number.
+
+    No engine's own name has an @.
+    """
+    return name if folder is None else f"{name}@{folder.name}"
+
+
 def num_threads_of(config: EngineConfig, manifest: EngineManifest) -> int:
     """CPU threads of a step: as configured, or what suits the size of the engine.
 
@@ -97,15 +103,6 @@ def num_threads_of(config: EngineConfig, manifest: EngineManifest) -> int:
     if manifest.geometry.num_parameters < _SMALL_ENGINE_PARAMETERS:
         return 1
     return len(os.sched_getaffinity(0))
-
-
-def cache_tensors(engine: Engine, kind: str) -> Sequence[CacheTensor]:
-    """Cache tensors of a kind, "kv" or "state", as an arena wants them."""
-    return [
-        CacheTensor(spec.name, spec.dtype, spec.block_shape)
-        for spec in engine.cache_specs
-        if spec.kind == kind
-    ]
 
 
 def skill_names(engine_dir: Path) -> tuple[str, ...]:
