@@ -5,16 +5,22 @@ from __future__ import annotations
 import json
 import stat
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.brokers import Broker, broker
 
 from skilld.cli import main
+from skilld.config import MqttConfig
+from skilld.updates.depot import MqttSource
 from skilld.updates.machine import JobRecord, Outcome, SkillState, Status
 from skilld.updates.store import DiskFiles, SimulatedFiles
 from skilld.updates.trust import FolderSource, Job, TrustedRepository
+
+__all__ = ["broker"]
 
 ROOT = Path(__file__).parents[2]
 ENGINE = ROOT / "engines/plc-triage/engine"
@@ -177,12 +183,16 @@ def test_a_folder_without_a_repository_is_said_to_be_one(
 
 
 def test_the_lines_of_the_readme_do_what_it_says(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    broker: Broker,
 ) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     section = readme[readme.index("\n## Releases\n") :]
     lines = section[: section.index("\n## ", 5)].splitlines()
     commands = [line[2:] for line in lines if line.startswith("$ ")]
+    *commands, serves = commands
     assert len(commands) == 9
     (tmp_path / "engines").symlink_to(ROOT / "engines")
     monkeypatch.chdir(tmp_path)
@@ -199,6 +209,22 @@ def test_the_lines_of_the_readme_do_what_it_says(
     assert codes == [0, 1, 1, 0, 0, 0, 0, 0, 0]
     assert "plc-triage" in capsys.readouterr().out
     assert (tmp_path / "job.json").exists()
+    name, *arguments = serves.replace("127.0.0.1:1883", broker.address).split()
+    with subprocess.Popen([sys.executable, "-m", "skilld.cli", *arguments]) as depot:
+        try:
+            config = MqttConfig(broker=broker.address)
+            with MqttSource(config, box="box1", depot="depot") as source:
+                box = TrustedRepository(
+                    SimulatedFiles(),
+                    tmp_path / "tuf",
+                    (tmp_path / "depot/metadata/1.root.json").read_bytes(),
+                    clock=lambda: 0.0,
+                )
+                box.refresh(source)
+                assert box.release("plc-triage", 1).seq == 1
+        finally:
+            depot.terminate()
+    assert depot.returncode == 0
 
 
 def test_updates_shows_what_a_box_says_of_itself(

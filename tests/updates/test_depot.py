@@ -68,7 +68,7 @@ class Served:
 
             subscribed = asyncio.Event()
             self.depot.connection._on_subscribed = (  # type: ignore[method-assign]
-                lambda _reasons: subscribed.set()
+                lambda reasons: subscribed.set()
             )
             self.depot.connection.publish = spoiled  # type: ignore[method-assign]
             self.depot.on_message = heard  # type: ignore[method-assign]
