@@ -64,7 +64,7 @@ class English:
         tail = ""
         for clause in clauses:
             tail += clause if clause.startswith(",") else rng.choice((" ", " ", " ", ", ")) + clause
-        if tail and clauses[0][0] != "," and rng.random() < 0.1 and "," not in tail:
+        if tail and clauses[0][0] != "," and rng.random() < 0.04 and "," not in tail:
             front = f"{prelude}{tail.strip()}, "
             order.put(request, front + text, front + question if question else "")
         else:
