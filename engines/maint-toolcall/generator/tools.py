@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from random import Random
 from typing import Any
 
@@ -74,12 +75,17 @@ class Style:
 
     def spelt(self, name: str) -> str:
         """A name of one or more words."""
-        words = [w for w in re.split(r"[ _\-/]+", name) if w]
-        match self.spelling:
-            case "camel":
-                return words[0].lower() + "".join(w[:1].upper() + w[1:].lower() for w in words[1:])
-            case "pascal":
-                return "".join(w[:1].upper() + w[1:].lower() for w in words)
-            case "kebab":
-                return "-".join(w.lower() for w in words)
-        return "_".join(w.lower() for w in words)
+        return _spelt(self.spelling, name)
+
+
+@lru_cache(maxsize=8192)
+def _spelt(spelling: str, name: str) -> str:
+    words = [w for w in re.split(r"[ _\-/]+", name) if w]
+    match spelling:
+        case "camel":
+            return words[0].lower() + "".join(w[:1].upper() + w[1:].lower() for w in words[1:])
+        case "pascal":
+            return "".join(w[:1].upper() + w[1:].lower() for w in words)
+        case "kebab":
+            return "-".join(w.lower() for w in words)
+    return "_".join(w.lower() for w in words)
