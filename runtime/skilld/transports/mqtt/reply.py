@@ -95,8 +95,9 @@ def error_body(error: SkilldError, *, request_id: str, box: str) -> Body:
                 }
                 for field, problem in violations
             ]
-        case OverloadedError(retry_after_s=retry_after_s) | UnavailableError(
-            retry_after_s=float() as retry_after_s
+        case (
+            OverloadedError(retry_after_s=retry_after_s)
+            | UnavailableError(retry_after_s=float() as retry_after_s)
         ):
             content["retry_after_s"] = round(retry_after_s, 3)
             user.append(("retry_after_ms", str(math.ceil(retry_after_s * 1e3))))
