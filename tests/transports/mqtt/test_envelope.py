@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from skilld.core.errors import (
@@ -177,6 +177,7 @@ def test_no_bytes_can_do_harm(payload: bytes, is_bare: bool) -> None:
             request.call(request_id="1", timeout_s=None)
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a loaded machine
 @given(
     st.dictionaries(
         st.sampled_from(["input", "request_id", "deadline_ms", "reply_to", "correlation", "seed"]),
