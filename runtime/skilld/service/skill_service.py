@@ -164,6 +164,8 @@ class SkillService:
     async def ask(self, entry: RegisteredSkill, call: Call) -> Outcome:
         """Run a call on a skill whether it is offered or not, for self-tests.
 
+        The call's own time limit counts, not the skill's.
+
         Raises:
             SkilldError: as `invoke`.
         """
@@ -283,7 +285,14 @@ class SkillService:
                 jump_forward=call.jump_forward,
                 max_draft=self._max_draft,
             )
-            request = request_of(call, entry, prepared.prompt, request_id, arrival_s=arrival_s)
+            request = request_of(
+                call,
+                entry,
+                prepared.prompt,
+                request_id,
+                arrival_s=arrival_s,
+                is_asked=is_asked,
+            )
             history = self._histories.setdefault(call.skill, AnswerHistory())
             request.expected_tokens, request.expected_steps = history.expect(request.max_tokens)
             # Marks mean nothing to callers, and the end of a phrase is known last.

@@ -45,13 +45,29 @@ async def prepare_input(entry: RegisteredSkill, values: dict[str, Any]) -> Prepa
 
 
 def request_of(
-    call: Call, entry: RegisteredSkill, prompt: list[int], request_id: str, *, arrival_s: float
+    call: Call,
+    entry: RegisteredSkill,
+    prompt: list[int],
+    request_id: str,
+    *,
+    arrival_s: float,
+    is_asked: bool = False,
 ) -> Request:
-    """What the scheduler gets of a call; the stricter of the caller's and the skill's limits."""
+    """What the scheduler gets of a call; the stricter of the caller's and the skill's limits.
+
+    Args:
+        call: of the caller.
+        entry: its skill.
+        prompt: token ids.
+        request_id: of the box.
+        arrival_s: when the call came.
+        is_asked: by the box itself, whose own time limit counts alone: a release must not be
+            judged by how long the queue is.
+    """
     skill = entry.skill
     timeout_s = skill.timeout_s
     if call.timeout_s is not None:
-        timeout_s = min(timeout_s, call.timeout_s)
+        timeout_s = call.timeout_s if is_asked else min(timeout_s, call.timeout_s)
     max_tokens = skill.decoding.max_tokens
     if call.max_tokens is not None:
         max_tokens = max(1, min(max_tokens, call.max_tokens))
