@@ -17,7 +17,6 @@ from typing import Any, TypeVar
 
 from skilld.core.errors import (
     EngineError,
-    NotFoundError,
     OverloadedError,
     SkilldError,
     UnavailableError,
@@ -26,13 +25,11 @@ from skilld.kvcache import Arena
 from skilld.loop import Accepted, Ended, EngineLoop, Event, Tokens
 from skilld.service.answer_history import AnswerHistory
 from skilld.service.call import Call, Delta, Outcome
-from skilld.service.status import RefusedEngine
+from skilld.service.offering import Offering
 from skilld.service.translation import outcome_of, prepare_input, request_of, validate_input
-from skilld.skills.catalog import Catalog, RegisteredSkill
+from skilld.skills import Catalog, RegisteredSkill
 
 _log = logging.getLogger("skilld.service")
-
-_SWAP_S = 2.0  # what a caller is told to wait while one version of an engine replaces another
 
 ResultT = TypeVar("ResultT")
 OnEnded = Callable[[RegisteredSkill, float, bool], None]
@@ -43,11 +40,11 @@ class SkillService:
 
     Args:
         catalog: the skills served.
-        refused: engines that did not load.
         max_concurrent_calls: calls in flight on this box before new ones are turned away.
         max_draft: most guessed tokens of a row.
 
     Attributes:
+        offering: which skills callers reach; change it through `run`.
         on_ended: told of every call that was answered, or failed by our fault: its skill, its time
             in milliseconds, and whether it failed.
     """
@@ -56,13 +53,11 @@ class SkillService:
         self,
         catalog: Catalog,
         *,
-        refused: tuple[RefusedEngine, ...] = (),
         max_concurrent_calls: int = 256,
         max_draft: int = 8,
     ) -> None:
-        self.catalog = catalog
+        self.offering = Offering(catalog)
         self.on_ended: OnEnded | None = None
-        self.refused = refused
         self._max_concurrent_calls = max_concurrent_calls
         self._max_draft = max_draft
         self._inboxes: dict[str, asyncio.Queue[Event]] = {}
@@ -70,7 +65,6 @@ class SkillService:
         self._histories: dict[str, AnswerHistory] = {}
         self._num_calls: Counter[str] = Counter()  # in flight, by the engine that runs them
         self._emptied: dict[str, asyncio.Event] = {}
-        self._paused: dict[str, str] = {}  # the engine's own name, by skill
         self._draining = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -115,40 +109,6 @@ class SkillService:
 
     # --- versions ----------------------------------------------------------------------------
 
-    def offer(self, entries: Sequence[RegisteredSkill]) -> None:
-        """Let new calls go to these skills of one engine; calls in flight end where they are.
-
-        On the event loop, through `run`.
-        """
-        self.catalog.offer(entries)
-        for name in {entry.manifest.name for entry in entries}:
-            self.forget(name)
-
-    def withdraw(self, engine: str, *, comes_back: bool) -> None:
-        """Offer the skills that an engine runs no more; calls in flight go on.
-
-        On the event loop, through `run`.
-
-        Args:
-            engine: as the box calls it.
-            comes_back: callers are told to try again soon, until the skills are offered again.
-        """
-        gone = self.catalog.remove_engine(engine)
-        if comes_back:
-            self._paused |= {entry.skill.id: entry.manifest.name for entry in gone}
-
-    def forget(self, name: str) -> None:
-        """Say no more that skills of an engine of this name come back.
-
-        On the event loop, through `run`.
-        """
-        self._paused = {skill: of for skill, of in self._paused.items() if of != name}
-
-    @property
-    def paused(self) -> frozenset[str]:
-        """Skills that come back soon: their engine is being replaced."""
-        return frozenset(self._paused)
-
     async def drain_engine(self, engine: str, timeout_s: float) -> bool:
         """Wait for the calls in flight of an engine nobody is sent to; False when some are left."""
         if not self._num_calls[engine]:
@@ -172,36 +132,6 @@ class SkillService:
         return await _last_of(self._run(call, streams=False, entry=entry))
 
     # --- questions ---------------------------------------------------------------------------
-
-    def skills(self) -> list[RegisteredSkill]:
-        """All skills served, by id."""
-        return sorted(self.catalog, key=lambda entry: entry.skill.id)
-
-    def get(self, skill_id: str) -> RegisteredSkill:
-        """One skill.
-
-        Raises:
-            NotFoundError: no such skill.
-            UnavailableError: reason ENGINE_REFUSED; its engine did not load, and why. Reason
-                UPDATING; another version of its engine takes over soon.
-        """
-        try:
-            return self.catalog.get(skill_id)
-        except NotFoundError:
-            if skill_id in self._paused:
-                raise UnavailableError(
-                    f"the engine of skill {skill_id!r} is being replaced by another version",
-                    retry_after_s=_SWAP_S,
-                    reason="UPDATING",
-                ) from None
-            for engine in self.refused:
-                if skill_id in engine.skills:
-                    raise UnavailableError(
-                        f"the engine of skill {skill_id!r} was refused: {engine.error.message}",
-                        reason="ENGINE_REFUSED",
-                        cause=engine.error.reason,
-                    ) from None
-            raise
 
     @property
     def is_draining(self) -> bool:
@@ -265,7 +195,7 @@ class SkillService:
         arrival_s = time.monotonic()
         is_asked = entry is not None
         if entry is None:
-            entry = self.get(call.skill)
+            entry = self.offering.get(call.skill)
             self._check_room()
         engine = entry.runs_on
         self._num_calls[engine] += 1  # before anything is awaited; see `run`

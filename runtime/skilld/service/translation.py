@@ -10,8 +10,8 @@ from skilld.core.errors import InvalidRequestError
 from skilld.core.request import Request
 from skilld.loop import Ended
 from skilld.service.call import Call, Outcome, Usage
+from skilld.skills import PreparedCall, RegisteredSkill
 from skilld.skills.answer import read_answer
-from skilld.skills.catalog import PreparedCall, RegisteredSkill
 from skilld.skills.decoding import Decoding
 
 _LONG_PROMPT_CHARS = 4096

@@ -9,11 +9,11 @@ from typing import Any
 
 from skilld.core.errors import EngineError
 from skilld.core.request import FinishReason
-from skilld.skills.catalog import RegisteredSkill
 from skilld.skills.decoding import before_stop
 from skilld.skills.pointing import MarkedInput
 from skilld.skills.pointing.marks import SpanError
 from skilld.skills.pointing.tool_calls import MissingArgumentError
+from skilld.skills.registered_skill import RegisteredSkill
 from skilld.skills.skill import NOTHING_TO_POINT_AT
 
 LOW_CONFIDENCE = "low_confidence"

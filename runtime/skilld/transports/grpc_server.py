@@ -23,7 +23,7 @@ from skilld.core.address import ListenError, TcpAddress
 from skilld.core.errors import UnavailableError
 from skilld.loop import Accepted
 from skilld.service import BoxStatus, Delta, Outcome, SkillService, error_of
-from skilld.transports import listener, wire
+from skilld.transports import description, listener, wire
 from skilld.transports.health import Health
 from skilld.v1 import admin_service_pb2 as admin
 from skilld.v1 import admin_service_pb2_grpc as admin_grpc
@@ -76,9 +76,11 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
     ) -> v1.ListSkillsResponse:
         """Every skill, refused ones included."""
         try:
-            served = {entry.skill.id for entry in self._service.skills()}
-            refused = {skill_id for engine in self._service.refused for skill_id in engine.skills}
-            known = served | refused | self._service.paused
+            served = {entry.skill.id for entry in self._service.offering.skills()}
+            refused = {
+                skill_id for engine in self._service.offering.refused for skill_id in engine.skills
+            }
+            known = served | refused | self._service.offering.paused
             return v1.ListSkillsResponse(
                 skills=[self._describe(skill_id) for skill_id in sorted(known)]
             )
@@ -98,7 +100,7 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
             call = wire.call_of(
                 request, time_remaining_s=context.time_remaining(), client=_client_of(context)
             )
-            entry = self._service.get(call.skill)
+            entry = self._service.offering.get(call.skill)
             outcome = await self._service.invoke(call)
             return wire.response_of(outcome, request, call=call, entry=entry)
         except Exception as error:
@@ -110,7 +112,7 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
             call = wire.call_of(
                 request.call, time_remaining_s=context.time_remaining(), client=_client_of(context)
             )
-            entry = self._service.get(call.skill)
+            entry = self._service.offering.get(call.skill)
             async with contextlib.aclosing(self._service.stream(call)) as events:
                 async for event in events:
                     message = v1.InvokeStreamResponse()
@@ -130,13 +132,13 @@ class SkillServicer(v1_grpc.SkillServiceServicer):
 
     def _describe(self, skill_id: str) -> v1.Skill:
         try:
-            entry = self._service.get(skill_id)
+            entry = self._service.offering.get(skill_id)
         except UnavailableError as error:
-            for engine in self._service.refused:
+            for engine in self._service.offering.refused:
                 if error.reason == "ENGINE_REFUSED" and skill_id in engine.skills:
-                    return wire.refused_skill_of(skill_id, engine)
-            return wire.unavailable_skill_of(skill_id, error)
-        return wire.skill_of(
+                    return description.refused_skill_of(skill_id, engine)
+            return description.unavailable_skill_of(skill_id, error)
+        return description.skill_of(
             entry,
             is_draining=self._service.is_draining,
             max_message_bytes=self._max_message_bytes,
@@ -160,9 +162,9 @@ class AdminServicer(admin_grpc.AdminServiceServicer):
     ) -> admin.GetStatusResponse:
         """The state of the box."""
         try:
-            return wire.status_response_of(
+            return description.status_response_of(
                 await self._status(),
-                refused=self._service.refused,
+                refused=self._service.offering.refused,
                 is_draining=self._service.is_draining,
             )
         except Exception as error:

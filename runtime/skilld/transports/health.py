@@ -63,9 +63,11 @@ class Health(health_pb2_grpc.HealthServicer):
 
     def _states(self) -> dict[str, int]:
         serving = _Response.NOT_SERVING if self._is_draining else _Response.SERVING
-        refused = [skill_id for engine in self._service.refused for skill_id in engine.skills]
+        refused = [
+            skill_id for engine in self._service.offering.refused for skill_id in engine.skills
+        ]
         return {
             **dict.fromkeys(refused, _Response.NOT_SERVING),
-            **{entry.skill.id: serving for entry in self._service.skills()},
+            **{entry.skill.id: serving for entry in self._service.offering.skills()},
             DAEMON: serving,
         }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import (
@@ -35,6 +35,7 @@ _PATIENCE_S = 5.0
 _LABELS = ("engine",)
 
 StatusFn = Callable[[], Awaitable[BoxStatus]]
+MetricsFn = Callable[[], Iterable[Metric]]
 
 # Name on the page, name in `SkillService.snapshot`, what it tells; for counters, what one of
 # the snapshot's is in the unit of the page.
@@ -79,11 +80,15 @@ class MetricsServer:
     Args:
         config: where to serve it, if at all.
         status: reads the figures.
+        others: what further parts of the daemon have to show.
     """
 
-    def __init__(self, config: MetricsConfig, *, status: StatusFn) -> None:
+    def __init__(
+        self, config: MetricsConfig, *, status: StatusFn, others: Sequence[MetricsFn] = ()
+    ) -> None:
         self._config = config
         self._status = status
+        self._others = others
         self._process = CollectorRegistry(auto_describe=False)
         ProcessCollector(registry=self._process)
         self._server: asyncio.Server | None = None
@@ -118,7 +123,7 @@ class MetricsServer:
     async def page(self, accept: str = "") -> tuple[bytes, str]:
         """The page and its content type, in the format that the reader accepts."""
         registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Snapshot(await self._status(), self._process))
+        registry.register(_Snapshot(await self._status(), self._others, self._process))
         encode, content_type = choose_encoder(accept)
         return encode(registry), content_type
 
@@ -167,8 +172,11 @@ def _http(
 class _Snapshot(Collector):
     """One reading of the box as metrics."""
 
-    def __init__(self, status: BoxStatus, process: CollectorRegistry) -> None:
+    def __init__(
+        self, status: BoxStatus, others: Sequence[MetricsFn], process: CollectorRegistry
+    ) -> None:
         self._status = status
+        self._others = others
         self._process = process
 
     def collect(self) -> Iterable[Metric]:
@@ -183,6 +191,8 @@ class _Snapshot(Collector):
             status.kv_limit_bytes,
         )
         yield from _of_engines(status.engines)
+        for metrics in self._others:
+            yield from metrics()
         yield from self._process.collect()
 
 

@@ -1,4 +1,4 @@
-"""Between `skilld.v1` messages and the records of `SkillService`, both ways. No I/O.
+"""Calls and their answers between `skilld.v1` and the records of `SkillService`. No I/O.
 
 Errors leave as `google.rpc.Status`: the code from one table by class, and as details an
 ErrorInfo with the reason every transport uses, a BadRequest for wrong input, a RetryInfo when
@@ -31,10 +31,9 @@ from skilld.core.errors import (
     UpdateError,
 )
 from skilld.core.request import FinishReason, RequestClass
-from skilld.service import BoxStatus, Call, EngineStatus, Outcome, RefusedEngine, parse_input
+from skilld.service import Call, Outcome, parse_input
 from skilld.skills import RegisteredSkill
 from skilld.transports.text import clip
-from skilld.v1 import admin_service_pb2 as admin
 from skilld.v1 import skill_service_pb2 as v1
 
 DOMAIN = "skilld"
@@ -58,7 +57,7 @@ _CLASSES = {
     v1.REQUEST_CLASS_INTERACTIVE: RequestClass.INTERACTIVE,
     v1.REQUEST_CLASS_BATCH: RequestClass.BATCH,
 }
-_CLASS_VALUES = {ours: theirs for theirs, ours in _CLASSES.items() if ours is not None}
+CLASS_VALUES = {ours: theirs for theirs, ours in _CLASSES.items() if ours is not None}
 _FINISH_REASONS = {
     FinishReason.STOP: v1.FINISH_REASON_STOP,
     FinishReason.LENGTH: v1.FINISH_REASON_LENGTH,
@@ -196,7 +195,7 @@ def response_of(
     if outcome.abstain_reason is not None:
         response.abstain.reason = outcome.abstain_reason
     elif request.WhichOneof("input") == "input_json":
-        response.output_json = _json_text(outcome.output)
+        response.output_json = json_text(outcome.output)
     else:
         _fill_value(response.output_value, outcome.output)
     return response
@@ -224,151 +223,9 @@ def _fill_value(value: struct_pb2.Value, content: Json) -> None:
             raise AssertionError(f"not a JSON value: {type(content).__name__}")
 
 
-def _json_text(value: Json) -> str:
+def json_text(value: Json) -> str:
+    """JSON without spaces."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-
-
-# --- skills --------------------------------------------------------------------------------------
-
-
-def skill_of(entry: RegisteredSkill, *, is_draining: bool, max_message_bytes: int) -> v1.Skill:
-    """Describe a skill that is loaded."""
-    skill, manifest = entry.skill, entry.manifest
-    message = v1.Skill(
-        id=skill.id,
-        version=skill.version,
-        description=skill.description,
-        input_schema_json=_json_text(skill.input_schema),
-        output_schema_json=_json_text(skill.public_output_schema),
-        abstain_reasons=skill.abstain.reasons,
-        limits=v1.SkillLimits(
-            max_tokens=skill.decoding.max_tokens,
-            timeout=_duration(skill.timeout_s),
-            context_tokens=manifest.context_limit,
-            max_message_bytes=max_message_bytes,
-            request_class=_CLASS_VALUES[skill.request_class],
-        ),
-        engine=v1.SkillEngine(
-            name=manifest.name,
-            version=manifest.version,
-            digest=entry.engine_digest,
-            precision=manifest.precision.value,
-        ),
-        state=v1.SKILL_STATE_SERVING,
-    )
-    if is_draining:
-        message.state = v1.SKILL_STATE_DRAINING
-        message.state_reason = UnavailableError.default_reason
-        message.state_message = "the daemon is shutting down"
-    return message
-
-
-def refused_skill_of(skill_id: str, engine: RefusedEngine) -> v1.Skill:
-    """Describe a skill whose engine did not load."""
-    return v1.Skill(
-        id=skill_id,
-        state=v1.SKILL_STATE_UNAVAILABLE,
-        state_reason=engine.error.reason,
-        state_message=engine.error.message,
-    )
-
-
-def unavailable_skill_of(skill_id: str, error: UnavailableError) -> v1.Skill:
-    """Describe a skill that cannot be called now."""
-    return v1.Skill(
-        id=skill_id,
-        state=v1.SKILL_STATE_UNAVAILABLE,
-        state_reason=error.reason,
-        state_message=error.message,
-    )
-
-
-# --- status --------------------------------------------------------------------------------------
-
-
-def status_response_of(
-    status: BoxStatus, *, refused: tuple[RefusedEngine, ...], is_draining: bool
-) -> admin.GetStatusResponse:
-    """Write the operator's view."""
-    engines = [_engine_of(engine) for engine in status.engines]
-    return admin.GetStatusResponse(
-        version=status.version,
-        pid=status.pid,
-        uptime=_duration(status.uptime_s),
-        resident_bytes=status.resident_bytes,
-        draining=is_draining,
-        kv=admin.KvLedgerStatus(
-            budget_bytes=status.kv_budget_bytes,
-            **{
-                name: sum(getattr(engine.kv, name) for engine in engines)
-                for name in _ACCOUNT_FIGURES
-            },
-        ),
-        kv_limit_bytes=status.kv_limit_bytes,
-        engines=engines,
-        refused=[
-            admin.RefusedEngine(
-                path=engine.path,
-                skills=engine.skills,
-                reason=engine.error.reason,
-                message=engine.error.message,
-            )
-            for engine in refused
-        ],
-    )
-
-
-def _engine_of(engine: EngineStatus) -> admin.EngineStatus:
-    manifest, figures = engine.manifest, engine.figures
-    return admin.EngineStatus(
-        name=manifest.name,
-        version=manifest.version,
-        digest=manifest.digest,
-        precision=manifest.precision.value,
-        path=str(engine.path),
-        skills=engine.skills,
-        load_duration=_duration(engine.load_s),
-        kv=admin.KvLedgerStatus(
-            budget_bytes=figures["kv_max_bytes"],
-            **{name: figures[f"kv_{name}"] for name in _ACCOUNT_FIGURES},
-        ),
-        **{name: figures[name] for name in _FIGURES},
-    )
-
-
-# Figures of `SkillService.snapshot` that have the same name on the wire, less their "kv_".
-_ACCOUNT_FIGURES = (
-    "reserved_bytes",
-    "firm_bytes",
-    "revocable_bytes",
-    "used_bytes",
-    "cached_bytes",
-    "pinned_bytes",
-    "resident_bytes",
-)
-# Figures of `SkillService.snapshot` that have the same name on the wire.
-_FIGURES = (
-    "kv_min_bytes",
-    "running",
-    "waiting",
-    "step_ms",
-    "tokens_per_s",
-    "mean_batch",
-    "num_steps",
-    "num_output_tokens",
-    "busy_ms",
-    "ended",
-    "weight",
-    "device_ms",
-    "num_prompt_tokens",
-    "num_prefix_tokens",
-    "num_draft_tokens",
-    "num_accepted_tokens",
-    "num_deadline_refusals",
-    "num_deadline_misses",
-    "num_preemptions",
-    "num_recomputed_tokens",
-)
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -402,12 +259,13 @@ def error_status_of(error: SkilldError, *, request_id: str = "") -> status_pb2.S
             OverloadedError(retry_after_s=retry_after_s)
             | UnavailableError(retry_after_s=float() as retry_after_s)
         ):
-            retry = error_details_pb2.RetryInfo(retry_delay=_duration(retry_after_s))
+            retry = error_details_pb2.RetryInfo(retry_delay=duration_of(retry_after_s))
             status.details.add().Pack(retry)
     return status
 
 
-def _duration(seconds: float) -> duration_pb2.Duration:
+def duration_of(seconds: float) -> duration_pb2.Duration:
+    """A protobuf duration, to the nanosecond."""
     duration = duration_pb2.Duration()
     duration.FromNanoseconds(round(seconds * 1e9))
     return duration
