@@ -6,6 +6,7 @@ import asyncio
 import importlib.metadata
 import os
 import platform
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterable
@@ -15,7 +16,7 @@ from pathlib import Path
 from skilld.app import find_engines
 from skilld.app.box_plan import explain, plan_served
 from skilld.app.host_memory import HostMemory
-from skilld.config import Config, MqttConfig, default_socket_path, read_config
+from skilld.config import Config, MqttConfig, UpdatesConfig, default_socket_path, read_config
 from skilld.core.errors import SkilldError
 from skilld.core.manifest import read_manifest, verify_files
 
@@ -68,6 +69,8 @@ def examine(
     mqtt = config.mqtt if broker is None else config.mqtt.model_copy(update={"broker": broker})
     if mqtt.broker is not None:
         checks.append(_broker(mqtt))
+    if config.updates.source is not None:
+        checks.append(_store(config.updates))
     return checks
 
 
@@ -167,8 +170,34 @@ def _broker(config: MqttConfig) -> Check:
             "mosquitto.conf, as `skilld broker-config` does"
         )
     elif loop.is_slow:
-        found += f"; more than {SLOW_MS:.0f} ms is slow: is the network, or a machine, overloaded?"
+        what = (
+            f"the way to the broker and back takes {loop.way_ms:.1f} ms, and is gone twice: "
+            "the network is slow, or the broker is far away"
+            if 4 * loop.way_ms > loop.p50_ms
+            else "the way there is short: is the broker, or this machine, overloaded?"
+        )
+        found += f"; more than {SLOW_MS:.0f} ms is slow; {what}"
     return Check("broker", is_ok=not loop.is_slow, found=found)
+
+
+def _store(config: UpdatesConfig) -> Check:
+    from skilld.updates.store import check_rights
+
+    folder = config.store
+    try:
+        check_rights(folder)
+    except SkilldError as error:
+        return Check("store", is_ok=False, found=f"{error.reason}: {error.message}")
+    while not folder.exists():
+        folder = folder.parent
+    free_bytes = shutil.disk_usage(folder).free
+    found = f"{config.store}: {free_bytes >> 20} MiB free, {config.reserve_bytes >> 20} MiB of them"
+    found += " are left to everything else"
+    if not os.access(folder, os.W_OK):
+        return Check("store", is_ok=False, found=f"{folder} cannot be written: no updates")
+    if free_bytes <= config.reserve_bytes:
+        found += ": no release fits; make room, or lower updates.reserve_bytes"
+    return Check("store", is_ok=free_bytes > config.reserve_bytes, found=found)
 
 
 def _engine(path: Path) -> Check:

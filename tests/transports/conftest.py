@@ -50,6 +50,7 @@ from skilld.v1 import skill_service_pb2_grpc as v1_grpc
 DetailT = TypeVar("DetailT", bound=Message)
 
 CONTEXT_LIMIT = 2048
+PATIENCE_S = 60.0
 ANSWER = "<|answer|>"
 END = "<|end|>"
 
@@ -136,10 +137,13 @@ def slow_step(batch: Batch) -> None:
 
 
 async def until(fact: Callable[[], bool]) -> None:
-    """Let the event loop run until something inside the daemon is true."""
-    async with asyncio.timeout(10):
+    """Let the daemon run until something inside it is true.
+
+    Between two looks it sleeps: a loop that only spins keeps the daemon's own threads waiting.
+    """
+    async with asyncio.timeout(PATIENCE_S):
         while not fact():  # noqa: ASYNC110 - there is no event for what tests alone ask about
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.001)
 
 
 @dataclass(frozen=True)
@@ -169,7 +173,7 @@ class Daemon:
 
     async def left_alone(self) -> None:
         """Wait until the service knows that all callers are gone."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE_S):
             await self.box.service._idle.wait()
 
     async def ended(self) -> dict[str, int]:

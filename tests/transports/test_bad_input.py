@@ -196,7 +196,7 @@ async def test_surprise_inside_the_daemon_is_internal_and_keeps_its_details(
     def explode(skill_id: str) -> None:
         raise ZeroDivisionError("secret of the house")
 
-    monkeypatch.setattr(daemon.box.service, "get", explode)
+    monkeypatch.setattr(daemon.box.service.offering, "get", explode)
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await daemon.stub.Invoke(v1.InvokeRequest(skill="echo", input_json='{"text": "a"}'))
     assert caught.value.code() is grpc.StatusCode.INTERNAL

@@ -87,8 +87,8 @@ class Arena:
 
     def give_back(self, block_ids: Iterable[int]) -> None:
         """Return the pages of these blocks that no block in use shares."""
-        ids = sorted(block_ids)
-        if not ids:
+        ids = np.sort(np.fromiter(block_ids, dtype=np.intp))
+        if not ids.size:
             return
         self._in_use[ids] = False
         for first, last in _runs(ids):
@@ -130,12 +130,9 @@ def _round_up(num_bytes: int) -> int:
     return -(-num_bytes // _PAGE_BYTES) * _PAGE_BYTES
 
 
-def _runs(ids: list[int]) -> Iterable[tuple[int, int]]:
-    """Consecutive ids of a sorted list as (first, last) pairs."""
-    first = previous = ids[0]
-    for block_id in ids[1:]:
-        if block_id != previous + 1:
-            yield first, previous
-            first = block_id
-        previous = block_id
-    yield first, previous
+def _runs(ids: NDArray[np.intp]) -> Iterable[tuple[int, int]]:
+    """Consecutive ids of a sorted array, not empty, as (first, last) pairs."""
+    ends = np.flatnonzero(np.diff(ids) != 1)  # in numpy: at the start it is all blocks of an engine
+    firsts = ids[np.concatenate(([0], ends + 1))]
+    lasts = ids[np.concatenate((ends, [len(ids) - 1]))]
+    return zip(firsts.tolist(), lasts.tolist(), strict=True)

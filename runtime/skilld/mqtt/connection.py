@@ -15,14 +15,13 @@ import asyncio
 import contextlib
 import logging
 import random
-import socket
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
@@ -30,6 +29,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from skilld.mqtt.backoff import Backoff
 from skilld.mqtt.connection_settings import ConnectionSettings
 from skilld.mqtt.message import Delivery, Message
+from skilld.mqtt.paho_client import PahoClient
 from skilld.mqtt.paho_messages import (
     MAX_PACKET_BYTES,
     message_of,
@@ -72,29 +72,6 @@ class Subscription:
     skips_retained: bool = True
 
 
-class _Client(mqtt.Client):
-    """paho's thread survives what paho itself lets through, and says why it cannot connect."""
-
-    problem = ""
-
-    def reconnect(self) -> MQTTErrorCode:
-        try:
-            return super().reconnect()
-        except OSError as error:
-            self.problem = str(error)
-            raise
-        except ValueError as error:  # a host name that no DNS takes
-            self.problem = str(error)
-            raise OSError(self.problem) from error
-
-    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
-        try:
-            return super().loop_read(max_packets)
-        except Exception:
-            _log.exception("a packet of the broker could not be read; connecting anew")
-            return MQTTErrorCode.MQTT_ERR_PROTOCOL
-
-
 class Connection:
     """See the module docstring.
 
@@ -116,8 +93,10 @@ class Connection:
         self._unwritten: set[int] = set()  # packet ids of QoS 0 that the socket has not taken yet
         self._is_written = asyncio.Event()
         self._refusals: set[str] = set()  # reasons that were said on this connection
+        self._said_unreadable = False
         self.is_up = False
         self.problem = ""  # why there is no connection, as far as that is known
+        self.num_unreadable = 0  # messages that arrived and could not be read
         self.max_packet_bytes = MAX_PACKET_BYTES
         self._client = self._make_client()
 
@@ -191,6 +170,10 @@ class Connection:
             self._is_written.clear()
             await self._is_written.wait()
 
+    async def confirmed(self) -> None:
+        """Wait until the broker has confirmed everything published at QoS 1."""
+        await self._is_quiet.wait()
+
     def acknowledge(self, delivery: Delivery) -> None:
         """Tell the broker that a message is done with."""
         if delivery.packet_id and self.is_up and delivery.connection == self._number:
@@ -220,15 +203,9 @@ class Connection:
 
     # --- on paho's thread ----------------------------------------------------------------------
 
-    def _make_client(self) -> _Client:
+    def _make_client(self) -> PahoClient:
         settings = self._settings
-        client = _Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
-            protocol=mqtt.MQTTv5,
-            transport="unix" if settings.address.is_unix else "tcp",
-            manual_ack=True,
-        )
+        client = PahoClient(settings.client_id, is_unix=settings.address.is_unix)
         client.connect_timeout = _CONNECT_TIMEOUT_S
         client.max_queued_messages_set(settings.max_queued)
         if settings.username is not None:
@@ -243,8 +220,7 @@ class Connection:
                 retain=settings.will.retain,
                 properties=properties_of(settings.will, PacketTypes.WILLMESSAGE),
             )
-        client.suppress_exceptions = True
-        client.on_socket_open = _send_at_once
+        client.on_unreadable = lambda problem: self._tell(self._on_unreadable, problem)
         client.on_connect = lambda _client, _data, _flags, reason, properties: self._on_connack(
             reason, packet_limit_of(properties)
         )
@@ -314,6 +290,7 @@ class Connection:
         self.is_up = True
         self.problem = ""
         self._refusals.clear()
+        self._said_unreadable = False
         self.max_packet_bytes = max_packet_bytes
         _log.info("connected to the broker at %s", self._settings.address)
         self._listener.on_up()
@@ -333,6 +310,12 @@ class Connection:
     def _on_arrived(self, message: Message, packet_id: int, arrival_s: float) -> None:
         if self.is_up:
             self._listener.on_message(Delivery(message, packet_id, self._number, arrival_s))
+
+    def _on_unreadable(self, problem: str) -> None:
+        self.num_unreadable += 1
+        if not self._said_unreadable:
+            self._said_unreadable = True
+            _log.warning("a message could not be read and was dropped: %s (said once)", problem)
 
     def _on_published(self, packet_id: int, reason: Any) -> None:
         if reason.is_failure and str(reason) not in self._refusals:
@@ -358,9 +341,3 @@ class Connection:
         for reason in reasons:
             if reason.is_failure:
                 _log.error("the broker refused a subscription: %s", reason)
-
-
-def _send_at_once(_client: object, _data: object, sock: Any) -> None:  # Any: TCP, TLS or unix
-    if sock.family != getattr(socket, "AF_UNIX", None):
-        # Without it a reply waits some 40 ms for the broker's acknowledgement of the last one.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

@@ -10,6 +10,9 @@
     {p}/client/{client}/resp/#                 the only place replies go
     {p}/depot/{depot}/get/{box}                a box asks a depot for a part of a release
     {p}/box/{box}/ota/data/{depot}             where the depot answers it
+    {p}/box/{box}/ota/job/{release}            retained, signed: which release the box shall run
+    {p}/box/{box}/ota/order/{release}          retained, signed: cancel or commit a job
+    {p}/box/{box}/ota/status/{release}         retained: how that goes
 
 The last level of `req` and `cancel` says who calls. A broker with our access list (`skilld
 broker-config`) lets a client publish under its own name only, so there it is proven. It may be left
@@ -193,6 +196,70 @@ class DepotTopics:
         begin = self.requests.removesuffix("+")
         box = topic.removeprefix(begin)
         return box if topic.startswith(begin) and is_name(box) else None
+
+
+@dataclass(frozen=True, slots=True)
+class UpdateTopics:
+    """The topics of updates.
+
+    Args:
+        prefix: one or more levels.
+
+    Raises:
+        TopicError: it is not what it must be.
+    """
+
+    prefix: str
+
+    def __post_init__(self) -> None:
+        for level in self.prefix.split("/"):
+            _checked(level)
+
+    def job(self, box: str, release: str) -> str:
+        """Which release a box shall run."""
+        return self._topic(box, "job", release)
+
+    def order(self, box: str, release: str) -> str:
+        """What is to become of a job."""
+        return self._topic(box, "order", release)
+
+    def status(self, box: str, release: str) -> str:
+        """How updates of a release stand."""
+        return self._topic(box, "status", release)
+
+    def every(self, box: str, kind: Literal["job", "order", "status"]) -> str:
+        """Filter of one kind of topic, for all releases."""
+        return f"{self.prefix}/box/{_checked(box)}/ota/{kind}/+"
+
+    def everywhere(
+        self, kind: Literal["job", "order", "status"], release: str | None = None
+    ) -> str:
+        """Filter of one kind of topic on all boxes, for one release or for all."""
+        return f"{self.prefix}/box/+/ota/{kind}/{'+' if release is None else _checked(release)}"
+
+    @property
+    def every_box(self) -> str:
+        """Filter of how boxes are, whatever their updates do; see `Topics.status`."""
+        return f"{self.prefix}/box/+/status"
+
+    def box_of_status(self, topic: str) -> str | None:
+        """Whose state a topic of that filter holds; None if it is none."""
+        begin, end = f"{self.prefix}/box/", "/status"
+        box = topic.removeprefix(begin).removesuffix(end)
+        return box if topic == f"{begin}{box}{end}" and is_name(box) else None
+
+    def read(self, topic: str) -> tuple[str, str, str] | None:
+        """Box, kind ("job", "order", "status") and release of a topic; None if it is none."""
+        begin = f"{self.prefix}/box/"
+        if not topic.startswith(begin):
+            return None
+        match topic.removeprefix(begin).split("/"):
+            case [box, "ota", ("job" | "order" | "status") as kind, release]:
+                return (box, kind, release) if is_name(box) and is_name(release) else None
+        return None
+
+    def _topic(self, box: str, kind: str, release: str) -> str:
+        return f"{self.prefix}/box/{_checked(box)}/ota/{kind}/{_checked(release)}"
 
 
 def is_name(text: str) -> bool:

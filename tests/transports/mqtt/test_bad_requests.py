@@ -97,8 +97,8 @@ async def test_a_request_that_was_retained_before_the_box_came_is_not_carried_ou
     robot.client.publish(f"skilld/box/{BOX}/skill/echo/req/robot1", b"", retain=True)
 
 
-def raw_publish(port: int, topic: str, properties: bytes) -> None:
-    """Publish as a client that does not care what a string is."""
+def raw_publish(port: int, topic: str, properties: bytes, *, packet_id: int = 0) -> None:
+    """Publish as a client that does not care what a string is; at QoS 1 with a packet id."""
 
     def text(value: bytes) -> bytes:
         return struct.pack(">H", len(value)) + value
@@ -111,16 +111,20 @@ def raw_publish(port: int, topic: str, properties: bytes) -> None:
     with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
         connection.sendall(packet(0x10, text(b"MQTT") + b"\x05\x02\x00\x3c\x00" + text(b"raw")))
         assert connection.recv(100)[0] == 0x20
-        content = text(topic.encode()) + bytes([len(properties)]) + properties + b"{}"
-        connection.sendall(packet(0x30, content) + b"\xc0\x00")
+        number = struct.pack(">H", packet_id) if packet_id else b""
+        content = text(topic.encode()) + number + bytes([len(properties)]) + properties + b"{}"
+        connection.sendall(packet(0x32 if packet_id else 0x30, content) + b"\xc0\x00")
         with contextlib.suppress(ConnectionResetError):
             connection.recv(100)  # the answer to the ping, or the broker hangs up
+
+
+BYTE_ORDER_MARK = b"\x26\x00\x01k\x00\x04\xef\xbb\xbfx"  # of a user property; paho refuses it
 
 
 @pytest.mark.parametrize(
     "properties",
     [
-        b"\x26\x00\x01k\x00\x04\xef\xbb\xbfx",  # a byte order mark
+        BYTE_ORDER_MARK,
         b"\x26\x00\x01k\x00\x02\xff\xfe",
         b"\x26\x00\x01k\x00\x03\xed\xa0\x80",  # half a character
         b"\x26\x00\x01k\x00\x01\x00",
@@ -145,6 +149,34 @@ async def test_malformed_properties_cost_a_connection_at_most(
                 async with asyncio.timeout(0.5):
                     reply = await robot.client.next()
         assert reply.user["status"] == "ok"
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_client_whose_messages_cannot_be_read_harms_nobody_else(
+    start_broker: StartBroker,
+    open_bridge: OpenBridge,
+    open_robot: OpenRobot,
+    caplog: pytest.LogCaptureFixture,
+    qos: int,
+) -> None:
+    """More of them than the window of the broker holds, and it is still the same connection."""
+    broker = start_broker()
+    async with open_bridge(broker, max_unanswered=4) as box:
+        connection = box.bridge._connection
+        assert connection is not None
+        robot = await open_robot(broker)
+        for number in range(1, 11):
+            await asyncio.to_thread(
+                raw_publish,
+                broker.port,
+                "skilld/pool/echo/req/poison",
+                BYTE_ORDER_MARK,
+                packet_id=qos * number,
+            )
+            assert (await robot.call(TEXT, request_id=str(number))).user["status"] == "ok"
+        await until(lambda: connection.num_unreadable == 10)
+        assert connection._number == 1
+    assert caplog.text.count("could not be read and was dropped") == 1
 
 
 async def test_replies_the_broker_would_not_take_are_replaced_by_a_word(

@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from chaos_updates.link import LinkRule
+from chaos_updates.proxy import BadLine
 from tests.transports.conftest import OpenDaemon, until
 from tests.transports.mqtt.conftest import (
     Bridged,
@@ -120,14 +122,16 @@ PUBLISHING = [
     ("robot1", "skilld/box/box1/skill/echo/meta", False),
     ("robot1", "skilld/client/robot1/resp", False),
     ("robot1", "skilld/client/robot2/resp", False),
-    ("robot1", "skilld/box/box1/ota/job", False),
+    ("robot1", "skilld/box/box1/ota/job/echo", False),
     ("robot1", "skilld/depot/depot1/get/robot1", False),
     ("robot1", "$SYS/broker/version", False),
     ("robot1", "other/topic", False),
     ("team1", "skilld/pool/echo/req/team1", True),
-    ("team1", "skilld/box/box1/ota/job", False),
+    ("team1", "skilld/box/box1/ota/job/echo", True),
+    ("team1", "skilld/box/box1/ota/order/echo", True),
+    ("team1", "skilld/box/box1/ota/status/echo", False),
     ("team1", "skilld/box/box1/status", False),
-    ("depot1", "skilld/box/box1/ota/job", True),
+    ("depot1", "skilld/box/box1/ota/job/echo", False),
     ("depot1", "skilld/box/box1/ota/data/depot1", True),
     ("depot1", "skilld/box/box1/ota/data/depot2", False),
     ("depot1", "skilld/pool/echo/req/depot1", False),
@@ -136,9 +140,10 @@ PUBLISHING = [
     ("box1", "skilld/box/box1/skill/echo/meta", True),
     ("box1", "skilld/client/robot1/resp/a", True),
     ("box1", "skilld/depot/depot1/get/box1", True),
-    ("box1", "skilld/box/box1/ota/job/7/status", True),
+    ("box1", "skilld/box/box1/ota/status/echo", True),
     ("box1", "skilld/box/box2/status", False),
-    ("box1", "skilld/box/box1/ota/job", False),
+    ("box1", "skilld/box/box1/ota/job/echo", False),
+    ("box1", "skilld/box/box2/ota/status/echo", False),
     ("box1", "skilld/depot/depot1/get/box2", False),
     ("box1", "skilld/pool/echo/req/robot1", False),
     ("unlisted", "skilld/pool/echo/req/unlisted", False),
@@ -165,9 +170,9 @@ async def test_who_may_publish_what(
         ("robot1", "skilld/pool/echo/req/robot1", "box1", True, "skilld/pool/echo/cancel/robot1"),
         ("robot1", "skilld/pool/echo/req/robot1", "robot2", False, None),
         ("robot1", "skilld/box/box1/skill/echo/req/robot1", "box2", False, None),
-        ("depot1", "skilld/box/box1/ota/job", "box1", True, "skilld/box/box1/ota/data/depot1"),
-        ("depot1", "skilld/box/box1/ota/job", "box2", False, None),
-        ("depot1", "skilld/box/box1/ota/job", "team1", True, None),
+        ("team1", "skilld/box/box1/ota/job/echo", "box1", True, "skilld/box/box1/ota/order/echo"),
+        ("team1", "skilld/box/box1/ota/job/echo", "box2", False, None),
+        ("box1", "skilld/box/box1/ota/status/echo", "team1", True, None),
         ("depot1", "skilld/box/box1/ota/data/depot1", "robot1", False, None),
         ("box1", "skilld/depot/depot1/get/box1", "depot1", True, None),
         ("box1", "skilld/box/box1/status", "robot1", True, None),
@@ -342,6 +347,18 @@ def test_a_broker_that_holds_packets_back_is_named(
     check = next(c for c in json.loads(capsys.readouterr().out) if c["check"] == "broker")
     assert "set_tcp_nodelay" not in check["found"]
     assert "ms at the median" in check["found"]
+
+
+def test_a_broker_that_is_far_away_is_named_and_not_taken_for_one_that_holds_back(
+    start_broker: StartBroker, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with BadLine(start_broker().port, LinkRule(delay_s=0.02, loss=0.0), seed=1) as line:
+        assert main(["doctor", "--broker", f"127.0.0.1:{line.port}", "--json"]) == 1
+    check = next(c for c in json.loads(capsys.readouterr().out) if c["check"] == "broker")
+    assert not check["ok"]
+    assert "more than 20 ms is slow" in check["found"]
+    assert "the network is slow, or the broker is far away" in check["found"]
+    assert "set_tcp_nodelay" not in check["found"]
 
 
 def test_doctor_says_what_is_wrong_with_a_configuration_or_a_broker(

@@ -84,6 +84,24 @@ async def test_a_device_without_properties_uses_an_envelope(
         assert (short.topic, short.json["output"]) == ("skilld/client/plc7/resp", "drive")
 
 
+async def test_a_prefix_of_the_site_stands_before_all_topics(
+    broker: Broker, open_bridge: OpenBridge, open_robot: OpenRobot
+) -> None:
+    prefix = "acme/plant1/skilld"
+    async with open_bridge(broker, prefix=prefix):
+        robot = await open_robot(broker)
+        replies = f"{prefix}/client/robot1/resp"
+        await robot.client.subscribe(f"{replies}/#", f"{prefix}/box/+/status")
+        status = await robot.client.next()
+        assert (status.topic, status.json["state"]) == (f"{prefix}/box/{BOX}/status", "online")
+        robot.ask(TEXT)  # below the usual prefix nobody listens
+        for topic in (f"{prefix}/pool/echo/req/robot1", f"{prefix}/box/{BOX}/skill/echo/req"):
+            reply = await robot.call(TEXT, topic=topic, reply_to=replies)
+            assert (reply.topic, reply.json["output"]) == (replies, "drive")
+        await robot.client.settled()
+        assert not robot.client.has_more()
+
+
 async def test_an_abstention_and_a_failure_keep_their_words(
     broker: Broker, open_bridge: OpenBridge, open_robot: OpenRobot
 ) -> None:

@@ -99,5 +99,17 @@ def refused_skill_payload(skill_id: str, engine: RefusedEngine) -> bytes:
     )
 
 
+def paused_skill_payload(skill_id: str) -> bytes:
+    """A skill whose engine is being replaced by another version; it comes back soon."""
+    return _text(
+        {
+            "skill": skill_id,
+            "state": "updating",
+            "reason": "UPDATING",
+            "message": "its engine is being replaced by another version",
+        }
+    )
+
+
 def _text(content: dict[str, Json]) -> bytes:
     return json.dumps(content, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()

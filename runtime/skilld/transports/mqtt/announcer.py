@@ -18,6 +18,7 @@ from skilld.skills import RegisteredSkill
 from skilld.transports.mqtt.announcement import (
     State,
     engines_of,
+    paused_skill_payload,
     refused_skill_payload,
     skill_payload,
     status_payload,
@@ -113,10 +114,12 @@ class Announcer:
 
     def _wanted(self, max_packet_bytes: int) -> dict[str, bytes]:
         wanted = {self._topics.status: self._status(self._state)}
-        for engine in self._service.refused:
+        for engine in self._service.offering.refused:
             for skill_id in engine.skills:
                 wanted[self._topics.meta(skill_id)] = refused_skill_payload(skill_id, engine)
-        for entry in self._service.skills():
+        for skill_id in self._service.offering.paused:
+            wanted[self._topics.meta(skill_id)] = paused_skill_payload(skill_id)
+        for entry in self._service.offering.skills():
             topic = self._topics.meta(entry.skill.id)
             known = self._described.get(topic)
             circumstances = (entry, self._state, max_packet_bytes)
@@ -144,13 +147,13 @@ class Announcer:
             box=self._topics.box,
             boot_id=self._boot_id,
             version=skilld.__version__,
-            engines=engines_of(self._service.skills()),
+            engines=engines_of(self._service.offering.skills()),
         )
 
     def _pool(self, connection: Connection) -> None:
         served = set()
         if self._state == "online":
-            served = {entry.skill.id for entry in self._service.skills()}
+            served = {entry.skill.id for entry in self._service.offering.skills()}
         for skill_id in sorted(served - self._pooled):
             connection.subscribe(
                 [

@@ -22,6 +22,9 @@ import logging
 import socket
 import time
 import uuid
+from collections.abc import Iterator
+
+from prometheus_client import Metric
 
 from skilld.config import MqttConfig
 from skilld.core.errors import (
@@ -39,14 +42,15 @@ from skilld.mqtt.topics import Destination, Topics
 from skilld.service import Call, Delta, Outcome, SkillService, error_of
 from skilld.transports.mqtt.announcer import Announcer
 from skilld.transports.mqtt.answer_memory import AnswerMemory
+from skilld.transports.mqtt.dropped import Dropped
 from skilld.transports.mqtt.envelope import Unreadable, read_cancel, read_request
+from skilld.transports.mqtt.figures import UNREADABLE, MqttFigures
 from skilld.transports.mqtt.reply import Body, answer_body, error_body, event_body, reply
 from skilld.transports.mqtt.request_table import Entry, Joined, Limits, RequestTable, Waiter
 
 _log = logging.getLogger("skilld.mqtt")
 
 _REFRESH_S = 1.0
-_LOG_EVERY_S = 10.0
 _GOODBYE_S = 2.0
 
 
@@ -92,8 +96,8 @@ class MqttBridge:
         self._is_draining = False
         self._is_stopping = False
         self._ticker: asyncio.Task[None] | None = None
-        self._num_dropped = 0
-        self._dropped_said_s = -_LOG_EVERY_S
+        self._figures = MqttFigures()
+        self._dropped = Dropped()
         settings = connection_settings(
             config, client_id=f"skilld-{self._topics.box}", will=self._announcer.will()
         )
@@ -104,6 +108,16 @@ class MqttBridge:
     def is_connected(self) -> bool:
         """Whether there is a broker right now."""
         return self._connection is not None and self._connection.is_up
+
+    def metrics(self) -> Iterator[Metric]:
+        """The figures of MQTT, if a broker is configured."""
+        if self._connection is not None:
+            yield from self._figures.metrics(
+                is_connected=self.is_connected,
+                num_running=self._table.num_running,
+                num_waiting=self._table.num_waiting,
+                dropped={**self._dropped.counts, UNREADABLE: self._connection.num_unreadable},
+            )
 
     def start(self) -> None:
         """Begin, if a broker is configured; call on the running event loop. Waits for nothing."""
@@ -141,6 +155,7 @@ class MqttBridge:
     def on_up(self) -> None:
         """Subscribe and announce."""
         assert self._connection is not None
+        self._figures.num_connections += 1
         self._announcer.begin(self._connection)
 
     def on_down(self, reason: str) -> None:
@@ -159,10 +174,8 @@ class MqttBridge:
                 self._cancel(*read_cancel(message, destination, self._topics))
             elif destination is not None:
                 self._announcer.heard(self._connection, message)
-        except SkilldError as error:
-            self._drop(delivery, error)
         except Exception as error:
-            self._drop(delivery, error_of(error))
+            self._dropped.book(message.topic, error_of(error))
         self._connection.acknowledge(delivery)
 
     # --- requests ------------------------------------------------------------------------------
@@ -177,9 +190,10 @@ class MqttBridge:
                 max_payload_bytes=self._config.max_payload_bytes,
             )
         except SkilldError as error:
-            self._drop(delivery, error)
+            self._dropped.book(delivery.message.topic, error)
             self._connection.acknowledge(delivery)
             return
+        self._figures.num_requests += 1
         waiter = Waiter(request.address, delivery)
         if isinstance(request, Unreadable):
             body = error_body(request.error, request_id=request.request_id, box=self._topics.box)
@@ -188,7 +202,7 @@ class MqttBridge:
         try:
             if self._is_draining:
                 raise UnavailableError("the daemon is shutting down", reason="DRAINING")
-            timeout_s = self._service.get(request.skill).skill.timeout_s
+            timeout_s = self._service.offering.get(request.skill).skill.timeout_s
             if request.timeout_s is not None:
                 timeout_s = min(timeout_s, request.timeout_s)
             taken = self._table.offer(
@@ -202,10 +216,13 @@ class MqttBridge:
             self._send(waiter, body)
             return
         if isinstance(taken, Body):
+            self._figures.repeats["remembered"] += 1
             self._send(waiter, taken)
-        elif taken is Joined.SAME:
-            self._connection.acknowledge(delivery)
-        elif isinstance(taken, Entry):
+        elif isinstance(taken, Joined):
+            self._figures.repeats["joined"] += 1
+            if taken is Joined.SAME:
+                self._connection.acknowledge(delivery)
+        else:
             self._give_turns()
             if not taken.is_running:
                 asyncio.get_running_loop().call_at(taken.deadline_s, self._end_overdue)
@@ -221,7 +238,7 @@ class MqttBridge:
             task.add_done_callback(functools.partial(self._on_done, entry))
 
     async def _work(self, entry: Entry) -> Body:
-        skill = self._service.get(entry.request.skill)
+        skill = self._service.offering.get(entry.request.skill)
         if entry.request.streams:
             outcome = await self._stream(entry)
         else:
@@ -291,6 +308,7 @@ class MqttBridge:
 
     def _send(self, waiter: Waiter, body: Body, *, seq: int = 0) -> None:
         assert self._connection is not None
+        self._figures.replied(body)
         message = reply(waiter.address, body, seq=seq)
         limit = self._connection.max_packet_bytes
         if message.packet_bytes > limit:
@@ -309,20 +327,6 @@ class MqttBridge:
 
     def _error_body(self, entry: Entry, error: SkilldError) -> Body:
         return error_body(error, request_id=entry.request_id, box=self._topics.box)
-
-    def _drop(self, delivery: Delivery, error: SkilldError) -> None:
-        """Nobody can be told but the log, and that not too often."""
-        self._num_dropped += 1
-        now_s = time.monotonic()
-        if now_s - self._dropped_said_s >= _LOG_EVERY_S:
-            self._dropped_said_s = now_s
-            _log.warning(
-                "%d message(s) dropped so far, the last on %s: %s: %s",
-                self._num_dropped,
-                delivery.message.topic,
-                error.reason,
-                error.message,
-            )
 
     async def _tick(self) -> None:
         assert self._connection is not None

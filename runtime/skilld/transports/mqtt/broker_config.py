@@ -39,7 +39,7 @@ class Roles:
 
     Attributes:
         robots: call skills, read what boxes say of themselves.
-        field_teams: what robots may, and watch updates.
+        field_teams: what robots may, and order and watch updates.
         depots: hand out releases.
         boxes: answer calls, say how they are, fetch releases.
     """
@@ -228,18 +228,17 @@ def _caller_rules(prefix: str, name: str) -> list[tuple[str, str]]:
 def _field_team_rules(prefix: str, name: str) -> list[tuple[str, str]]:
     return [
         *_caller_rules(prefix, name),
-        ("read", f"{prefix}/box/+/ota/job"),
-        ("read", f"{prefix}/box/+/ota/job/+/status"),
+        # What is written there counts only with the right signatures.
+        ("readwrite", f"{prefix}/box/+/ota/job/+"),
+        ("readwrite", f"{prefix}/box/+/ota/order/+"),
+        ("read", f"{prefix}/box/+/ota/status/+"),
     ]
 
 
 def _depot_rules(prefix: str, name: str) -> list[tuple[str, str]]:
     return [
         ("read", f"{prefix}/depot/{name}/get/+"),
-        ("write", f"{prefix}/box/+/ota/job"),
         ("write", f"{prefix}/box/+/ota/data/{name}"),
-        ("read", f"{prefix}/box/+/ota/job/+/status"),
-        ("read", f"{prefix}/box/+/status"),
     ]
 
 
@@ -253,8 +252,9 @@ def _box_rules(prefix: str, name: str) -> list[tuple[str, str]]:
         ("read", f"{prefix}/pool/+/req/#"),
         ("read", f"{prefix}/pool/+/cancel/#"),
         ("write", f"{prefix}/client/+/resp/#"),
-        ("read", f"{prefix}/box/{name}/ota/job"),
-        ("readwrite", f"{prefix}/box/{name}/ota/job/+/status"),
+        ("read", f"{prefix}/box/{name}/ota/job/+"),
+        ("read", f"{prefix}/box/{name}/ota/order/+"),
+        ("readwrite", f"{prefix}/box/{name}/ota/status/+"),
         ("read", f"{prefix}/box/{name}/ota/data/+"),
         ("write", f"{prefix}/depot/+/get/{name}"),
     ]

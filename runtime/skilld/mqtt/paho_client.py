@@ -1,0 +1,77 @@
+"""`PahoClient`: paho's client, with a thread that survives whatever arrives."""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from collections.abc import Callable
+from typing import Any
+
+import paho.mqtt.client as mqtt
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+
+_log = logging.getLogger("skilld.mqtt")
+
+
+class PahoClient(mqtt.Client):
+    """See the module docstring. All of it runs on paho's thread.
+
+    Attributes:
+        problem: why it could not connect the last time.
+        on_unreadable: told of a message that paho cannot read, and why. It is dropped, and nothing
+            else happens: the connection goes on, so who sends such messages harms nobody else.
+            paho would give the connection up. A user property with U+FEFF is one: the standard
+            allows it, brokers hand it on, paho refuses it.
+    """
+
+    def __init__(self, client_id: str, *, is_unix: bool) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2,
+            client_id=client_id,
+            protocol=mqtt.MQTTv5,
+            transport="unix" if is_unix else "tcp",
+            manual_ack=True,
+        )
+        self.problem = ""
+        self.on_unreadable: Callable[[str], None] = lambda problem: None
+        self.suppress_exceptions = True
+        self.on_socket_open = _send_at_once
+
+    def reconnect(self) -> MQTTErrorCode:
+        """Connect; every failure is an OSError, which paho's loop expects."""
+        try:
+            return super().reconnect()
+        except OSError as error:
+            self.problem = str(error)
+            raise
+        except ValueError as error:  # a host name that no DNS takes
+            self.problem = str(error)
+            raise OSError(self.problem) from error
+
+    def loop_read(self, max_packets: int = 1) -> MQTTErrorCode:
+        """Read packets; one that breaks the protocol ends the connection, not the thread."""
+        try:
+            return super().loop_read(max_packets)
+        except Exception:
+            _log.exception("a packet of the broker could not be read; connecting anew")
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        try:
+            return super()._handle_publish()
+        except Exception as error:  # whatever paho trips over; the packet as such was whole
+            self.on_unreadable(str(error) or type(error).__name__)
+        packet = self._in_packet
+        if packet["command"] & 0x06 == 0:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        # Without this it would keep its place in the broker's window for ever.
+        (topic_bytes,) = struct.unpack_from(">H", packet["packet"])
+        (packet_id,) = struct.unpack_from(">H", packet["packet"], 2 + topic_bytes)
+        return self.ack(packet_id, 1)
+
+
+def _send_at_once(_client: object, _data: object, sock: Any) -> None:  # Any: TCP, TLS or unix
+    if sock.family != getattr(socket, "AF_UNIX", None):
+        # Without it a reply waits some 40 ms for the broker's acknowledgement of the last one.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
