@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from skilld.core.hours import Hours, parse_hours
 from skilld.core.toml_record import read_toml
 
 _UNITS = {"B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
@@ -29,6 +30,7 @@ def parse_bytes(value: Any) -> int:  # Any: straight from TOML or the command li
 
 
 Bytes = Annotated[int, BeforeValidator(parse_bytes)]
+DayHours = Annotated[Hours, BeforeValidator(lambda v: parse_hours(v) if isinstance(v, str) else v)]
 
 
 def default_socket_path() -> Path:
@@ -225,12 +227,18 @@ class UpdatesConfig(_Record):
     """Where releases of engines come from; off until `source` is set.
 
     Attributes:
-        source: folder or http(s) address of a repository that `skilld release` made; None for
-            no updates.
+        source: of a repository that `skilld release` made: its folder, its http(s) address, or
+            "mqtt:NAME", the depot of that name behind the broker of `[mqtt]`. None for no
+            updates. With a broker, whatever the source, jobs and orders come over it too.
         root: file with the repository's root of trust, `1.root.json`, carried here by hand.
         store: folder for releases and for how updates stand, on a disk that keeps them.
-        poll_s: seconds between two looks for a job.
+        poll_s: seconds between two looks for a job in a folder, or at an address.
         reserve_bytes: of the disk, left to everything else.
+        max_bytes_per_s: of downloads; None for as fast as it goes.
+        max_in_flight: blocks a depot is asked for at once.
+        download_hours: when downloads may run, as "22:00-05:30" of this machine's local time;
+            None for always. Everything else (a job's checks, activation, trial) does not wait for
+            them, nor do downloads on a machine whose clock was never set.
     """
 
     source: str | None = None
@@ -238,6 +246,9 @@ class UpdatesConfig(_Record):
     store: Path = Path("/var/lib/skilld")
     poll_s: float = Field(default=30.0, gt=0.0)
     reserve_bytes: Bytes = Field(default=1 << 30, ge=0)
+    max_bytes_per_s: Bytes | None = Field(default=None, ge=1024)
+    max_in_flight: int = Field(default=16, ge=1, le=32)
+    download_hours: DayHours | None = None
 
 
 class LogConfig(_Record):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import random
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -32,7 +33,7 @@ from skilld.updates.machine import Outcome, SkillState, Status
 from skilld.updates.machine.events import TrialReport
 from skilld.updates.publishing import Repository, Waiting
 from skilld.updates.store import Files
-from skilld.updates.trust import BlobRange, BlobSource, Job, sign_job
+from skilld.updates.trust import BlobRange, BlobSource, Job, Order, sign_job
 
 SKILL = """
 id = "echo"
@@ -206,20 +207,34 @@ class PlainTrust:
     def job(self, data: bytes) -> Job:
         return Job.model_validate_json(data)
 
+    def recall(self) -> None:
+        pass
+
+    def order(self, data: bytes) -> Order:
+        return Order.model_validate_json(data)
+
     def release(self, skill: str, seq: int) -> Release:
         return self.releases[skill, seq]
+
+
+@functools.cache
+def packed(engine: Path, seq: int) -> Release:
+    """A release of an engine folder, which no test changes: some make hundreds of boxes."""
+    return pack(engine, seq=seq)
+
+
+@functools.cache
+def contents(engine: Path) -> list[tuple[str, bytes]]:
+    """Digest and content of every file of an engine folder."""
+    files = (path for path in engine.rglob("*") if path.is_file())
+    return [(file_sha256(path), path.read_bytes()) for path in files]
 
 
 class EngineSource:
     """Blobs out of engine folders. `spoil` may lose, damage, double or reorder what is sent."""
 
     def __init__(self, *engines: Path) -> None:
-        self.blobs = {
-            file_sha256(path): path.read_bytes()
-            for engine in engines
-            for path in engine.rglob("*")
-            if path.is_file()
-        }
+        self.blobs = {sha256: data for engine in engines for sha256, data in contents(engine)}
         self.num_bytes = 0
         self.spoil: Callable[[list[tuple[BlobRange, bytes]]], list[tuple[BlobRange, bytes]]]
         self.spoil = list
@@ -302,10 +317,12 @@ class Rig:
     def __init__(self, files: Files, *engines: Path, room: int = 2) -> None:
         self.files = files
         self.room = room
-        self.trust = PlainTrust(*(pack(engine, seq=n + 1) for n, engine in enumerate(engines)))
+        self.trust = PlainTrust(*(packed(engine, n + 1) for n, engine in enumerate(engines)))
         self.source = EngineSource(*engines)
         self.clock_s = 0.0
+        self.why_no_download = ""
         self.answers: list[tuple[str, Status, str]] = []
+        self.waits: list[tuple[str, str]] = []
         self.history: list[SkillState] = []
         self.progress: list[int] = []
         self.restart()
@@ -322,6 +339,7 @@ class Rig:
                 "box1", "0.1.0", "x86_64", {"openvino": "2026.4.1"}, reserve_bytes=1 << 10
             ),
             listener=self,
+            why_no_download=lambda: self.why_no_download,
             clock=lambda: self.clock_s,
         )
         self.box.boot({"toy": None} | self.updater.start())
@@ -333,7 +351,10 @@ class Rig:
         assert held_bytes <= total_bytes
         self.progress.append(held_bytes)
 
-    def on_answer(self, job_id: str, status: Status, reason: str) -> None:
+    def on_wait(self, skill: str, reason: str, message: str) -> None:
+        self.waits.append((reason, message))
+
+    def on_answer(self, skill: str, job_id: str, status: Status, reason: str) -> None:
         self.answers.append((job_id, status, reason))
 
     def submit(self, seq: int, **fields: Any) -> None:

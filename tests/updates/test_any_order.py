@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.updates.simulated_files import Loss, PowerCut, SimulatedFiles
 
 from skilld.updates.machine import Outcome, Step
 from skilld.updates.machine.events import TrialReport
 from skilld.updates.machine.machine import MAX_WRITES
-from skilld.updates.store import Loss, PowerCut, SimulatedFiles
 
 MakeEngine = Callable[..., Path]
 MakeRig = Callable[..., Any]

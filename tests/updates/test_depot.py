@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import itertools
 import random
 import subprocess
 import sys
@@ -249,10 +250,55 @@ def test_without_a_depot_the_source_is_away(broker: Broker) -> None:
         list(source.blocks([BlobRange("0" * 64, 0, 10)]))
 
 
+def test_a_wait_that_is_stopped_again_and_again_ends_all_the_same(broker: Broker) -> None:
+    stops = itertools.cycle([False, False, True])
+    limits = SourceLimits(patience_s=0.5)
+    source = MqttSource(
+        MqttConfig(broker=broker.address),
+        box="box1",
+        depot="nobody",
+        limits=limits,
+        should_stop=lambda: next(stops),
+    )
+
+    def wait_and_wait() -> None:
+        for _ in range(1000):
+            waking = threading.Timer(0.01, source.interrupt)
+            waking.start()
+            assert list(source.blocks([BlobRange("0" * 64, 0, 10)])) == []
+            waking.join()
+
+    with source, pytest.raises(UnavailableError, match="nobody"):
+        wait_and_wait()
+
+
+def test_a_line_that_is_kept_slow_is_not_taken_for_dead(broker: Broker, serve: Serve) -> None:
+    data = random.Random(9).randbytes(2 * BLOCK)
+    with serve(broker) as served:
+        limits = SourceLimits(bytes_per_s=BLOCK / 2, patience_s=1.5)
+        with MqttSource(
+            MqttConfig(broker=broker.address), box="box1", depot="depot", limits=limits
+        ) as source:
+            (served.folder / "metadata/1.root.json").write_bytes(b"{}")
+            for _ in range(5):  # what is small takes little of it
+                assert source.metadata("1.root.json", 1 << 20) == b"{}"
+            sha256 = served.add(data)
+            assert dict(source.blocks([BlobRange(sha256, 0, len(data))])).popitem()[1] == data
+
+
 def test_who_waits_can_be_interrupted(broker: Broker) -> None:
-    with source_of(broker) as source:
-        threading.Timer(0.2, source.interrupt).start()
+    is_ordered = threading.Event()
+    config = MqttConfig(broker=broker.address)
+    with MqttSource(config, box="box1", depot="depot", should_stop=is_ordered.is_set) as source:
+
+        def order() -> None:
+            is_ordered.set()
+            source.interrupt()
+
+        threading.Timer(0.2, order).start()
         assert list(source.blocks([BlobRange("0" * 64, 0, 10)])) == []
+        with pytest.raises(UnavailableError, match="interrupted"):  # it need not be told again
+            source.metadata("timestamp.json", 100)
 
 
 def test_a_reader_that_pauses_loses_nothing_under_way(broker: Broker, serve: Serve) -> None:

@@ -59,7 +59,10 @@ class Box:
         pass
     def on_progress(self, skill, held_bytes, total_bytes):
         pass
-    def on_answer(self, job_id, status, reason):
+    def on_wait(self, skill, reason, message):
+        pass
+
+    def on_answer(self, skill, job_id, status, reason):
         pass
 
 files, box = Told(store), Box()

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.updates.simulated_files import Loss, PowerCut, SimulatedFiles
 
 from skilld.updates.machine import Outcome, Status
 from skilld.updates.machine.machine import MAX_WRITES
-from skilld.updates.store import Loss, PowerCut, SimulatedFiles
 
 MakeEngine = Callable[..., Path]
 MakeRig = Callable[..., Any]
@@ -139,27 +139,3 @@ def test_cut_after_every_operation_of_a_rollback_the_box_serves_the_old_release(
         update_badly(rig)
         assert rig.outcome[0] is Status.FAILED
         assert (rig.served, rig.state.bad) == (1, (2,)), cut_after
-
-
-def test_out_of_space_at_every_write_the_box_serves_the_old_release_or_the_new(
-    disk: SimulatedFiles, engines: list[Path], make_rig: MakeRig
-) -> None:
-    total = num_operations(disk, engines, make_rig)
-    for full_after in range(0, total, 2):
-        files = copy.deepcopy(disk)
-        rig = make_rig(files, *engines)
-        until = files.num_changes + full_after
-        rig.submit(2)
-        while files.num_changes < until and rig.updater.work():
-            pass
-        files.capacity_bytes = 0
-        rig.finish()
-        served = rig.served
-        files.capacity_bytes = 1 << 30
-        rig.restart()
-        assert rig.served in (1, 2)
-        assert served in (1, 2)
-        rig.finish()
-        rig.submit(2, issued_s=50)
-        rig.finish()
-        assert rig.served == 2, full_after

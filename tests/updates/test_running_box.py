@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-import shutil
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.updates.running import CASE, NAME, PATIENCE_S, SHIPPED, running
+from tests.versions import make_version
 
 from skilld.app import Box
-from skilld.app.box_updates import BoxUpdates
-from skilld.app.host_memory import HostMemory
-from skilld.builder.golden import GOLDEN_NAME, read_golden
 from skilld.config import Config, MemoryConfig, UpdatesConfig
-from skilld.core.manifest import read_manifest, write_manifest
+from skilld.core.manifest import read_manifest
 from skilld.service import Call
 from skilld.updates.box.states import StateStore
 from skilld.updates.bundle.release import CommitRule
 from skilld.updates.machine import Outcome, SkillState
 from skilld.updates.store import DiskFiles, ReleaseStore
 
-SHIPPED = Path(__file__).parents[2] / "engines/plc-triage/engine"
-NAME = read_manifest(SHIPPED).name
-CASE = read_golden(SHIPPED / GOLDEN_NAME)[0]
-PATIENCE_S = 120.0
-NO_KERNEL = Path("/nonexistent")
 RULE = CommitRule(min_requests=5, min_seconds=0.0)
 Publisher = Any  # the class of conftest.py, which cannot be imported by name
 Release = Callable[[int], str]
@@ -52,32 +43,16 @@ def release(site: Publisher, tmp_path: Path) -> Release:
 
     def give(seq: int) -> str:
         site.now += timedelta(minutes=1)
-        folder = shutil.copytree(SHIPPED, tmp_path / f"version{seq}")
-        manifest = read_manifest(folder).model_copy(update={"version": f"{seq}.0.0"})
-        write_manifest(folder, manifest)
+        folder = tmp_path / f"version{seq}"
+        digest = make_version(SHIPPED, folder, f"{seq}.90.0")
         published = site.repository().publish(folder, commit=RULE)
         assert (published.seq, site.sign("toy", "online")) == (seq, [])
         job = site.folder / f"metadata/job-{NAME}.json"
         job.with_suffix(".new").write_bytes(site.job(f"j{seq}", seq, skill=NAME))
         job.with_suffix(".new").replace(job)
-        return manifest.digest
+        return digest
 
     return give
-
-
-@contextlib.asynccontextmanager
-async def running(config: Config) -> AsyncIterator[Box]:
-    """As the daemon does it."""
-    host = HostMemory(NO_KERNEL, cgroup=NO_KERNEL)
-    updates = await asyncio.to_thread(BoxUpdates, config, host)
-    box = Box(config, instead=updates.folders)
-    box.start()
-    updates.start(box)
-    try:
-        yield box
-    finally:
-        await updates.stop()
-        await box.stop()
 
 
 def state_of(config: Config) -> SkillState:
@@ -108,7 +83,7 @@ async def test_a_stick_updates_a_box_that_serves(
         while (state := state_of(config)).active != seq:
             assert state.job is None or state.job.is_open or state.job.job.seq != seq, state.job
             assert time.monotonic() < deadline_s, state
-            digests.append(box.service.get(NAME).engine_digest)
+            digests.append(box.service.offering.get(NAME).engine_digest)
             outcome = await box.service.invoke(Call(NAME, CASE.input))
             assert (outcome.output, outcome.abstain_reason) == (CASE.output, CASE.abstain)
         assert state.job is not None

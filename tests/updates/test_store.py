@@ -7,19 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.updates.simulated_files import Loss, PowerCut, SimulatedFiles
 
 from skilld.core.errors import UpdateError
 from skilld.updates.bundle import Release, pack
 from skilld.updates.bundle.release import ReleaseFile
-from skilld.updates.store import (
-    BlobStore,
-    DiskFiles,
-    Files,
-    Loss,
-    PowerCut,
-    ReleaseStore,
-    SimulatedFiles,
-)
+from skilld.updates.store import BlobStore, DiskFiles, Files, ReleaseStore
 from skilld.updates.store.blobs import blob_path, local_chunks
 from skilld.updates.store.files import make_folders, write_durably
 
@@ -51,6 +44,19 @@ def chunk_bytes(engine: Path, file: ReleaseFile, number: int) -> bytes:
 
 def weights_of(release: Release) -> ReleaseFile:
     return next(file for file in release.files if file.path == "model.bin")
+
+
+def rot(files: Files, path: str, offset: int, data: bytes) -> None:
+    """The disk itself changes some bytes, whoever may write the file."""
+    if isinstance(files, SimulatedFiles):
+        files.rot(path, offset, data)
+    else:
+        assert isinstance(files, DiskFiles)
+        full = files.root / path
+        full.chmod(0o644)
+        content = bytearray(full.read_bytes())
+        content[offset : offset + len(data)] = data
+        full.write_bytes(content)
 
 
 def test_both_kinds_of_files_behave_alike(files: Files) -> None:
@@ -145,7 +151,7 @@ def test_a_chunk_that_was_damaged_on_disk_is_fetched_again(
     for number in partial.missing:
         partial.put(number, chunk_bytes(engine, file, number))
     partial.checkpoint()
-    files.write_at(f"partial/{file.sha256}.part", 20_001, b"!")
+    rot(files, f"partial/{file.sha256}.part", 20_001, b"!")
     assert BlobStore(files).partial(file).missing == [1]
 
 
@@ -180,7 +186,7 @@ def test_a_blob_that_rotted_is_removed_and_missing(files: Files, make_engine: Ma
     put_all(files, engine, release)
     assert BlobStore(files).missing(release) == []
     weights = weights_of(release)
-    files.write_at(blob_path(weights.sha256), 7, b"!!")
+    rot(files, blob_path(weights.sha256), 7, b"!!")
     assert BlobStore(files).missing(release) == [weights]
     assert files.size(blob_path(weights.sha256)) is None
 
@@ -220,7 +226,7 @@ def test_a_staged_file_that_rots_is_found(files: Files, make_engine: MakeEngine)
     release = pack(engine, seq=4)
     put_all(files, engine, release)
     ReleaseStore(files).stage(release)
-    files.write_at("releases/toy/4/model.bin", 0, b"\xff\xff\xff")
+    rot(files, "releases/toy/4/model.bin", 0, b"\xff\xff\xff")
     with pytest.raises(UpdateError) as error:
         ReleaseStore(files).check(release)
     assert error.value.reason == "DIGEST_MISMATCH"

@@ -14,11 +14,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.updates.simulated_files import SimulatedFiles
 from tuf.api.metadata import Metadata
 
 from skilld.core.errors import NotFoundError, SkilldError, UnavailableError, UpdateError
-from skilld.updates.store import SimulatedFiles
-from skilld.updates.trust import BlobRange, FolderSource, HttpSource, TrustedRepository
+from skilld.updates.trust import (
+    BlobRange,
+    Command,
+    FolderSource,
+    HttpSource,
+    Order,
+    TrustedRepository,
+    sign_order,
+)
 from skilld.updates.trust.clock import BUILT_S, trusted_time
 
 MakeEngine = Callable[..., Path]
@@ -351,8 +359,8 @@ def test_a_job_that_was_changed_is_refused(site: Site) -> None:
 @pytest.mark.parametrize(
     "data",
     [
-        *(b"", b"null", b"{}", b" " * 20_000, b'{"job": "{}", "signatures": {}}'),
-        b'{"job": "{\\"kind\\":\\"skilld-job-1\\",\\"id\\":\\"a\\",\\"issued_s\\":1,'
+        *(b"", b"null", b"{}", b" " * 20_000, b'{"text": "{}", "signatures": {}}'),
+        b'{"text": "{\\"kind\\":\\"skilld-job-1\\",\\"id\\":\\"a\\",\\"issued_s\\":1,'
         b'\\"skill\\":\\"toy\\",\\"seq\\":1,\\"url\\":\\"http://x\\"}", "signatures": {}}',
     ],
 )
@@ -362,6 +370,23 @@ def test_a_job_that_is_none_or_says_more_than_which_release_is_refused(
     with pytest.raises(UpdateError) as error:
         site.refresh().job(data)
     assert error.value.reason == "BAD_JOB"
+
+
+def test_an_order_is_taken_from_those_who_may_sign_jobs(site: Site) -> None:
+    publisher = site.publisher
+    order = Order(job="j1", command=Command.CANCEL, boxes=("box-1",))
+    trusted = site.refresh()
+    assert trusted.order(sign_order(order, [publisher.keys["jobs"]])) == order
+    for signer in ("online", "mallory"):
+        with pytest.raises(UpdateError) as error:
+            trusted.order(sign_order(order, [publisher.keys[signer]]))
+        assert error.value.reason == "UNSIGNED_ORDER"
+
+
+def test_a_signed_job_is_no_order(site: Site) -> None:
+    with pytest.raises(UpdateError) as error:
+        site.refresh().order(site.publisher.job("j1", 1))
+    assert error.value.reason == "BAD_ORDER"
 
 
 @contextlib.contextmanager
@@ -430,7 +455,7 @@ def answering(status: int, body: bytes, headers: dict[str, str]) -> Iterator[str
             thread.join()
 
 
-def blocks(url: str, *lengths: int, **settings: float) -> list[int]:
+def blocks(url: str, *lengths: int, **settings: Any) -> list[int]:
     """Ask for parts of some lengths; how long the answers are."""
     wanted = [BlobRange("0" * 64, 0, length) for length in lengths]
     return [len(data) for _, data in HttpSource(url, **settings).blocks(wanted)]
@@ -487,3 +512,19 @@ def test_a_stick_with_links_and_pipes_on_it_does_no_harm(tmp_path: Path, kind: s
 
     with pytest.raises((NotFoundError, UnavailableError)):
         read()
+
+
+class LosesBlobs(FolderSource):
+    """A source whose blobs do not arrive, as on a line that is bad."""
+
+    def blocks(self, wanted: Iterable[BlobRange]) -> Iterator[tuple[BlobRange, bytes]]:
+        return iter(())
+
+
+def test_a_description_that_did_not_arrive_is_no_bad_release(site: Site) -> None:
+    box = site.box()
+    box.refresh(LosesBlobs(site.publisher.folder))
+    with pytest.raises(UnavailableError) as error:
+        box.release("toy", 1)
+    assert error.value.reason == "SOURCE_UNAVAILABLE"
+    assert site.refresh().release("toy", 1).seq == 1

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.updates.simulated_files import SimulatedFiles
 
 from skilld.core.errors import UnavailableError, UpdateError
-from skilld.updates.machine import Outcome, Status, Step
+from skilld.updates.machine import Outcome, SkillState, Status, Step
 from skilld.updates.machine.events import TrialReport
-from skilld.updates.store import SimulatedFiles
 from skilld.updates.trust import BlobRange
 
 MakeEngine = Callable[..., Path]
@@ -139,6 +140,18 @@ def test_a_candidate_that_does_not_load_after_a_restart_is_rolled_back(rig: Rig)
     assert (rig.outcome[2], rig.served) == ("LOAD_FAILED", 1)
 
 
+def test_a_release_that_was_undone_after_a_restart_can_be_forced_in(rig: Rig) -> None:
+    rig.submit(2)
+    rig.work()
+    rig.restart()  # which looks at what there is of it
+    rig.updater.lost("toy", "cannot be loaded")
+    rig.work()
+    assert (rig.served, rig.state.bad) == (1, (2,))
+    rig.submit(2, issued_s=30, force=True)
+    rig.finish()
+    assert (rig.outcome, rig.served, rig.state.bad) == (UPDATED, 2, ())
+
+
 @pytest.mark.parametrize("kind", ["lost", "doubled", "reordered", "damaged", "foreign", "short"])
 def test_a_bad_line_makes_it_slower_and_nothing_else(rig: Rig, kind: str) -> None:
     draw = random.Random(3)
@@ -244,26 +257,6 @@ def test_a_disk_that_fills_up_on_the_way_changes_nothing(rig: Rig) -> None:
     assert (rig.outcome, rig.served) == (UPDATED, 2)
 
 
-@pytest.mark.parametrize("after", range(0, 90, 5))
-def test_a_store_that_becomes_read_only_leaves_what_a_restart_would_serve(
-    rig: Rig, after: int
-) -> None:
-    until = rig.files.num_changes + after
-    rig.submit(2)
-    while rig.files.num_changes < until and rig.updater.work():
-        pass
-    rig.files.is_read_only = True
-    rig.work()
-    served = rig.served
-    rig.restart()
-    assert rig.served in (1, served)
-    rig.files.is_read_only = False
-    rig.updater.tick()
-    rig.finish()
-    undone = (Status.FAILED, Outcome.ROLLBACK_COMPLETE, "STORE_FAILED")  # was in its trial
-    assert (rig.outcome, rig.served) in ((UPDATED, 2), (undone, 1))
-
-
 @pytest.mark.parametrize("step", [Step.DRAINING, Step.ACTIVATING])
 def test_a_disk_that_fills_up_in_the_switch_brings_the_old_release_back(
     rig: Rig, step: Step
@@ -336,6 +329,20 @@ def test_a_store_that_is_read_only_from_the_start_still_serves(rig: Rig) -> None
     assert (rig.served, rig.state.bad) == (1, ())
 
 
+@pytest.mark.parametrize("time_s", [0.0, 4.1e9], ids=["1970", "2100"])
+@pytest.mark.parametrize("num_actions", [0, 2, 6])
+def test_a_clock_that_jumps_during_an_update_ends_nothing(
+    rig: Rig, time_s: float, num_actions: int
+) -> None:
+    rig.submit(2)
+    for _ in range(num_actions):
+        rig.updater.work()
+    rig.trust.time_s = time_s
+    rig.updater.tick()
+    rig.finish()
+    assert (rig.outcome, rig.served) == (UPDATED, 2)
+
+
 def test_a_damaged_state_file_falls_back_to_the_newest_whole_release(rig: Rig) -> None:
     rig.submit(2)
     rig.finish()
@@ -401,3 +408,50 @@ def test_one_name_does_not_wait_for_another(make_engine: MakeEngine, make_rig: M
         ("toy", Path("/store/releases/toy/1")),
         ("other", Path("/store/releases/other/2")),
     }
+
+
+def test_callers_of_one_name_do_not_wait_for_the_download_of_another(
+    make_engine: MakeEngine, make_rig: MakeRig
+) -> None:
+    engines = [make_engine(name="toy", changed=[1], version="t"), make_engine(name="other")]
+    rig = make_rig(SimulatedFiles(), *engines, room=1)
+
+    def step_of_toy() -> Step | None:
+        states: list[SkillState] = rig.updater.states()
+        return next(s.job.step for s in states if s.skill == "toy" and s.job)
+
+    rig.submit(1)
+    while step_of_toy() is not Step.DRAINING:
+        rig.updater.work()
+    rig.submit(2, skill="other")  # its turn has come, by the clock
+    rig.updater.work()
+    if step_of_toy() is Step.DRAINING:
+        rig.updater.work()
+    assert step_of_toy() is Step.ACTIVATING
+    rig.updater.work()
+    assert step_of_toy() is Step.TRIAL
+    rig.work()
+    assert rig.source.num_bytes > rig.trust.releases["toy", 1].num_bytes  # the other goes on
+
+
+def test_downloads_do_not_take_turns(make_engine: MakeEngine, make_rig: MakeRig) -> None:
+    sizes = [30_000] * 6
+    engines = [
+        make_engine(name="toy", sizes=sizes, changed=range(6), version="t"),
+        make_engine(name="other", sizes=sizes),
+    ]
+    rig = make_rig(SimulatedFiles(), *engines, room=4)
+    order: list[str] = []
+
+    def told(skill: str, held_bytes: int, total_bytes: int) -> None:
+        order.append(skill)
+        rig.clock_s += 60.0  # every slice is over after one chunk
+
+    rig.on_progress = told
+    rig.restart()
+    rig.submit(1)
+    rig.submit(2, skill="other")
+    rig.work()
+    assert {"toy", "other"} == set(order)
+    turns = [skill for skill, _ in itertools.groupby(order)]
+    assert len(turns) == 2, turns

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.updates.simulated_files import SimulatedFiles
 
 from skilld.core.errors import UnavailableError
 from skilld.updates.box.updater_thread import UpdaterThread
 from skilld.updates.machine import Outcome, SkillState
 from skilld.updates.machine.events import TrialReport
-from skilld.updates.store import SimulatedFiles
 
 MakeEngine = Callable[..., Path]
 MakeRig = Callable[..., Any]
@@ -74,3 +75,28 @@ def test_an_error_nobody_expected_is_not_silent(rig: Rig) -> None:
     thread.start()
     assert dead.wait(_PATIENCE_S)
     assert isinstance(errors[0], ZeroDivisionError)
+    with pytest.raises(UnavailableError, match="ZeroDivisionError") as late:
+        thread.order(lambda updater: updater.states()).result(_PATIENCE_S)
+    assert late.value.reason == "UPDATER_FAILED"
+
+
+def test_who_waits_for_an_updater_that_dies_is_told(rig: Rig) -> None:
+    def reports() -> dict[str, TrialReport]:
+        raise ZeroDivisionError
+
+    thread = UpdaterThread(rig.updater, reports=reports, on_dead=lambda error: None)
+    began = threading.Event()
+    thread.order(lambda updater: began.wait(_PATIENCE_S))
+    late: list[Future[int]] = []
+
+    def last(updater: object) -> None:  # it dies after this one, with the next one in its queue
+        late.append(thread.order(lambda updater: 1))
+        while not rig.updater.inbox.empty():
+            rig.updater.inbox.get()
+
+    thread.order(last)
+    thread.start()
+    began.set()
+    assert thread.stop(_PATIENCE_S)
+    with pytest.raises(UnavailableError):
+        late[0].result(_PATIENCE_S)

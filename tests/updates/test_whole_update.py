@@ -87,7 +87,10 @@ class Site:
     def on_progress(self, skill: str, held_bytes: int, total_bytes: int) -> None:
         pass
 
-    def on_answer(self, job_id: str, status: Status, reason: str) -> None:
+    def on_wait(self, skill: str, reason: str, message: str) -> None:
+        pass
+
+    def on_answer(self, skill: str, job_id: str, status: Status, reason: str) -> None:
         self.answers.append((job_id, status, reason))
 
     def update(self, job: bytes) -> tuple[Status, Outcome | None, str]:

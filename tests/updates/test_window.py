@@ -150,6 +150,37 @@ def test_after_a_new_connection_all_is_asked_for_again_at_once() -> None:
     assert window.ask(0.1) is None
 
 
+def test_on_a_line_that_delivers_slowly_nothing_is_asked_for_twice() -> None:
+    window = Window(max_in_flight=16)
+    window.want(ranges([10] * 100), block_bytes=10)
+    waiting, now_s, count = [], 0.0, 0
+    while not window.is_done:
+        while due := window.ask(now_s):
+            waiting.append(due)
+            count += 1
+        now_s += 0.7  # one after the other: the last of the first 16 takes eleven seconds
+        block, asking = waiting.pop(0)
+        data = DATA[block.offset : block.offset + 10]
+        assert window.arrived(SHA, block.offset, data, asking=asking, now_s=now_s)
+        window.take()
+    assert count == 100
+
+
+def test_what_later_answers_have_overtaken_is_asked_for_again_at_once() -> None:
+    window = Window(max_in_flight=6)
+    window.want(ranges([10] * 6), block_bytes=10)
+    for _ in range(6):
+        assert window.ask(0.0) is not None
+    for offset in (10, 20):
+        assert window.arrived(SHA, offset, DATA[offset : offset + 10], asking=0, now_s=0.1)
+        assert window.ask(0.1) is None
+    assert window.arrived(SHA, 30, DATA[30:40], asking=0, now_s=0.1)
+    again = window.ask(0.1)
+    assert again is not None
+    assert (again[0].offset, again[1]) == (0, 1)
+    assert window.ask(0.1) is None
+
+
 @given(st.lists(st.floats(0.0, 60.0), min_size=1, max_size=50))
 def test_the_wait_follows_what_answers_take(times_s: list[float]) -> None:
     line = RoundTrip()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol
 
 from pydantic import ValidationError
 
-from skilld.core.errors import UpdateError
+from skilld.core.errors import UnavailableError, UpdateError
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest
 from skilld.updates.box.requirements import BoxFacts, check_requirements, check_space
 from skilld.updates.box.transfer import Transfer
@@ -17,6 +17,7 @@ from skilld.updates.store.blobs import BlobStore, blob_path, local_chunks, part_
 from skilld.updates.store.files import Files, delete_tree, make_folders, write_durably
 from skilld.updates.store.releases import ReleaseStore
 from skilld.updates.trust.job import Job
+from skilld.updates.trust.order import Order
 from skilld.updates.trust.sources import BlobSource
 
 INCOMING = "incoming"
@@ -34,6 +35,12 @@ class Trust(Protocol):
 
     def job(self, data: bytes) -> Job:
         """Check a job."""
+
+    def recall(self) -> None:
+        """Trust what was accepted last, without asking anybody."""
+
+    def order(self, data: bytes) -> Order:
+        """Check an order."""
 
     def release(self, skill: str, seq: int) -> Release:
         """The description of a release."""
@@ -65,6 +72,35 @@ class Intake:
         self._releases = ReleaseStore(files)
         self._transfer: Transfer | None = None
 
+    def job(self, data: bytes, source: BlobSource) -> Job:
+        """Check a signed job.
+
+        Raises:
+            UpdateError: it cannot be trusted, or is not for this box.
+            UnavailableError: the source cannot be reached, so nobody can tell.
+        """
+        self._trust.refresh(source)
+        job = self._trust.job(data)
+        self._check_meant(job.boxes, f"job {job.id!r}")
+        return job
+
+    def order(self, data: bytes, source: BlobSource) -> Order:
+        """Check a signed order.
+
+        What this box trusts already is asked first: a cancellation must work without a source.
+
+        Raises:
+            UpdateError: it cannot be trusted, or is not for this box.
+            UnavailableError: its keys may be newer than what was seen last, and the source cannot
+                be reached.
+        """
+        order = self._recalled_order(data)
+        if order is None:
+            self._trust.refresh(source)
+            order = self._trust.order(data)
+        self._check_meant(order.boxes, f"the order about job {order.job!r}")
+        return order
+
     def resolve(self, job: Job, source: BlobSource) -> Release:
         """Find a release, check that this box can take it, and keep its description.
 
@@ -73,6 +109,8 @@ class Intake:
             UnavailableError: the source cannot be reached.
             OSError: of the store.
         """
+        if self._transfer is not None and self._transfer.release.skill == job.skill:
+            self._transfer = None  # of an earlier job: what it had may have been deleted since
         self._trust.refresh(source)
         release = self._trust.release(job.skill, job.seq)
         check_requirements(release, self._facts)
@@ -193,6 +231,24 @@ class Intake:
     def forget(self, skill: str) -> None:
         """Drop the description of a finished job."""
         delete_tree(self._files, f"{INCOMING}/{skill}.json")
+
+    def _recalled_order(self, data: bytes) -> Order | None:
+        try:
+            self._trust.recall()
+            return self._trust.order(data)
+        except UnavailableError:
+            return None  # nothing was ever seen
+        except UpdateError as error:
+            if error.reason == "BAD_ORDER":
+                raise
+            return None
+
+    def _check_meant(self, boxes: Collection[str], what: str) -> None:
+        if boxes and self._facts.name not in boxes:
+            raise UpdateError(
+                f"{what} is for {', '.join(sorted(boxes)[:3])}, not for {self._facts.name}",
+                reason="NOT_FOR_THIS_BOX",
+            )
 
     def _transfer_of(self, release: Release) -> Transfer:
         if self._transfer is None or self._transfer.release != release:

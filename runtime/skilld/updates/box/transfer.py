@@ -102,7 +102,7 @@ class Transfer:
             on_progress(self.held_bytes)
             if should_pause():
                 return
-        if not came:
+        if not came and not should_pause():
             raise UnavailableError(
                 f"nothing usable of {file.path} arrived", reason="SOURCE_UNAVAILABLE"
             )

@@ -22,17 +22,19 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Protocol
 
-from skilld.core.errors import SkilldError, UnavailableError, UpdateError
+from skilld.core.errors import SkilldError, UnavailableError
 from skilld.updates.box.activation import Activation
 from skilld.updates.box.execution import NO_SPACE, Execution
 from skilld.updates.box.intake import Intake, Trust
 from skilld.updates.box.requirements import BoxFacts
 from skilld.updates.box.states import StateStore
+from skilld.updates.box.wait_notes import WaitNotes
 from skilld.updates.machine import events as e
 from skilld.updates.machine.machine import Decision, decide
 from skilld.updates.machine.state import SkillState, Status, Step
 from skilld.updates.store.files import Files
 from skilld.updates.store.releases import ReleaseStore
+from skilld.updates.trust.order import Command, Order
 from skilld.updates.trust.sources import BlobSource
 
 _log = logging.getLogger("skilld.updates")
@@ -40,6 +42,7 @@ _log = logging.getLogger("skilld.updates")
 _SLICE_S = 2.0  # of a download, before orders are taken and progress is shown
 _FIRST_RETRY_S = 1.0
 _MAX_RETRY_S = 60.0
+_GATE_LOOK_S = 10.0
 
 
 class Listener(Protocol):
@@ -51,7 +54,10 @@ class Listener(Protocol):
     def on_progress(self, skill: str, held_bytes: int, total_bytes: int) -> None:
         """More of a release is here."""
 
-    def on_answer(self, job_id: str, status: Status, reason: str) -> None:
+    def on_wait(self, skill: str, reason: str, message: str) -> None:
+        """Its update cannot go on now; it will be tried again by itself."""
+
+    def on_answer(self, skill: str, job_id: str, status: Status, reason: str) -> None:
         """What became of a job that is not the current one of its name."""
 
 
@@ -66,6 +72,7 @@ class Updater:
         activation: the running box.
         facts: about it.
         listener: told of everything.
+        why_no_download: why nothing may be downloaded now; "" if it may.
         clock: a monotonic one, in seconds.
     """
 
@@ -79,19 +86,23 @@ class Updater:
         activation: Activation,
         facts: BoxFacts,
         listener: Listener,
+        why_no_download: Callable[[], str] = lambda: "",
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.inbox: SimpleQueue[Callable[[Updater], None]] = SimpleQueue()
         self._trust = trust
         self._source = source
-        self._facts = facts
         self._listener = listener
+        self._why_no_download = why_no_download
         self._clock = clock
+        self._notes = WaitNotes(files)
         self._state_store = StateStore(files, ReleaseStore(files))
         self._intake = Intake(files, trust, facts, on_progress=listener.on_progress)
         self._execution = Execution(
             files, store_dir, intake=self._intake, source=source, activation=activation
         )
+        self._downloading = ""  # the name whose release was fetched last
+        self._until_s = float("inf")  # end of the slice of a download
         self._states: dict[str, SkillState] = {}
         self._pending: dict[str, deque[e.Action]] = {}
         self._retries: dict[str, tuple[float, float]] = {}  # when, and the wait before it
@@ -104,6 +115,7 @@ class Updater:
         Returns:
             The engine folder to load for every name; None for the one the box was set up with.
         """
+        self._notes.remove_all()
         for skill in self._state_store.skills():
             state = self._states[skill] = self._state_store.read(skill)
             held = 0
@@ -125,16 +137,28 @@ class Updater:
             UpdateError: it cannot be trusted, or is not for this box.
             UnavailableError: the source cannot be reached, so nobody can tell; try again.
         """
-        self._trust.refresh(self._source)
-        job = self._trust.job(data)
-        if job.boxes and self._facts.name not in job.boxes:
-            raise UpdateError(
-                f"job {job.id!r} is for {', '.join(job.boxes[:3])}, not for {self._facts.name}",
-                reason="NOT_FOR_THIS_BOX",
-            )
+        job = self._intake.job(data, self._source)
         if job.skill not in self._states:
             self._states[job.skill] = self._state_store.read(job.skill)
         self._feed(job.skill, e.JobArrived(job))
+
+    def order(self, data: bytes) -> Order:
+        """Take a signed order; nothing happens if it is about no job that is under way.
+
+        Raises:
+            UpdateError: it cannot be trusted, or is not for this box.
+            UnavailableError: nobody can tell now; try again.
+        """
+        order = self._intake.order(data, self._source)
+        self.obey(order)
+        return order
+
+    def obey(self, order: Order) -> None:
+        """Do what an order says that was trusted before."""
+        if order.command is Command.CANCEL:
+            self.cancel(order.job)
+        else:
+            self.commit(order.job)
 
     def cancel(self, job_id: str) -> None:
         """Undo a job that is not finished; nothing happens if there is none of that id."""
@@ -163,6 +187,10 @@ class Updater:
                 self._resume(skill)
             self._feed(skill, e.Tick())
 
+    def has_other_work(self) -> bool:
+        """Whether this thread is wanted elsewhere; who waits for a source should not wait on."""
+        return not self.inbox.empty() or self._clock() >= self._until_s
+
     def work(self) -> bool:
         """Do one action; returns whether there is another to do at once."""
         while not self.inbox.empty():
@@ -175,13 +203,28 @@ class Updater:
         return bool(self._due())
 
     def _due(self) -> list[str]:
-        """Names with something to do now, who has waited longest first."""
+        """Names with something to do now; of equal rank, who has waited longest first."""
         now_s = self._clock()
-        return [
+        due = [
             skill
             for skill, actions in self._pending.items()
             if actions and now_s >= self._retries.get(skill, (0.0, 0.0))[0]
         ]
+        return sorted(due, key=self._rank)
+
+    def _rank(self, skill: str) -> int:
+        """Callers first: those of a name whose old release has ended, or whose new one has failed.
+
+        Downloads last, and one after the other: what is under way for one is lost to the other, so
+        two that take turns on a slow line would keep it from ever getting on.
+        """
+        match self._pending[skill][0]:
+            case e.Activate() | e.RollBack():
+                return 0
+            case e.Download():
+                return 2 if skill == self._downloading else 3
+            case _:
+                return 1
 
     def _do(self, skill: str, actions: deque[e.Action]) -> None:
         action = actions[0]
@@ -192,23 +235,41 @@ class Updater:
             except OSError as error:  # garbage is taken out another time
                 _log.warning("%s: old releases cannot be deleted: %s", skill, error)
             return
-        until_s = self._clock() + _SLICE_S
+        if isinstance(action, e.Download) and (why := self._why_no_download()):
+            self._put_off(skill, _GATE_LOOK_S, "OUTSIDE_DOWNLOAD_HOURS", why)
+            return
+        if isinstance(action, e.Download):
+            self._downloading = skill
+            self._until_s = self._clock() + _SLICE_S
         try:
             event = self._execution.carry_out(
                 skill,
                 action,
-                should_pause=lambda: not self.inbox.empty() or self._clock() >= until_s,
+                should_pause=self.has_other_work,
             )
         except UnavailableError as error:
+            if not self.inbox.empty():
+                return  # it was interrupted, and is not to blame
             last_s = self._retries.get(skill, (0.0, _FIRST_RETRY_S / 2))[1]
             wait_s = min(_MAX_RETRY_S, 2 * last_s)
-            self._retries[skill] = (self._clock() + wait_s, wait_s)
             _log.warning("%s: %s; again in %.0f s", skill, error.message, wait_s)
+            self._put_off(skill, wait_s, error.reason, error.message)
             return
-        self._retries.pop(skill, None)
+        finally:
+            self._until_s = float("inf")
+        self._go_on(skill)
         if event is not None:
             actions.popleft()
             self._feed(skill, event)
+
+    def _put_off(self, skill: str, wait_s: float, reason: str, message: str) -> None:
+        self._retries[skill] = (self._clock() + wait_s, wait_s)
+        self._notes.leave(skill, reason, message)
+        self._listener.on_wait(skill, reason, message)
+
+    def _go_on(self, skill: str) -> None:
+        self._retries.pop(skill, None)
+        self._notes.remove(skill)
 
     def _feed(self, skill: str, event: e.Event) -> None:
         state = self._states[skill]
@@ -222,11 +283,12 @@ class Updater:
                 self._stop(skill, event, decision, error)
                 return
             pending.clear()  # they were of a state that is no more
+            self._go_on(skill)
             self._listener.on_state(decision.state)
         pending.extend(actions)
         for action in decision.actions:
             if isinstance(action, e.Answer):
-                self._listener.on_answer(action.job_id, action.status, action.reason)
+                self._listener.on_answer(skill, action.job_id, action.status, action.reason)
 
     def _write(self, skill: str, state: SkillState) -> None:
         try:
@@ -250,10 +312,10 @@ class Updater:
         if record is None:
             return
         if isinstance(event, e.JobArrived):
-            self._listener.on_answer(event.job.id, Status.FAILED, "STORE_FAILED")
+            self._listener.on_answer(skill, event.job.id, Status.FAILED, "STORE_FAILED")
         elif skill not in self._halted:
             _log.error("%s: the state cannot be written: %s", skill, error)
-            self._listener.on_answer(record.job.id, Status.FAILED, "STORE_FAILED")
+            self._listener.on_answer(skill, record.job.id, Status.FAILED, "STORE_FAILED")
         self._pending[skill].clear()
         goes_back = any(isinstance(action, e.RollBack) for action in decision.actions)
         again = event if goes_back else self._halted.get(skill)

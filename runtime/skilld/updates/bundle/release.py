@@ -18,7 +18,8 @@ from skilld.updates.bundle.paths import check_no_clash, check_path
 MAX_RELEASE_BYTES = (1 << 20) - 1
 _MAX_FILES = 256
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+NAME_PATTERN = r"^[a-z0-9][a-z0-9._-]{0,63}$"
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 Seq = Annotated[int, Field(ge=1, lt=1 << 53)]
 Version = Annotated[str, Field(pattern=r"^\d{1,6}(\.\d{1,6}){0,3}$")]
 

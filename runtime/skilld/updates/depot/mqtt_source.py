@@ -12,7 +12,7 @@ import queue
 import secrets
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
@@ -35,6 +35,7 @@ from skilld.updates.depot.window import Window
 from skilld.updates.trust.sources import BlobRange, check_digest, check_name
 
 _STOP_S = 8.0
+_MIN_BLOCK_BYTES = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,15 +61,23 @@ class MqttSource:
         box: name of this box in topics.
         depot: name of the depot in topics.
         limits: what is asked for at most.
+        should_stop: whether who waits has something better to do; asked in its thread.
 
     Raises:
         SkilldError: the configuration or one of its files cannot be right.
     """
 
     def __init__(
-        self, config: MqttConfig, *, box: str, depot: str, limits: SourceLimits | None = None
+        self,
+        config: MqttConfig,
+        *,
+        box: str,
+        depot: str,
+        limits: SourceLimits | None = None,
+        should_stop: Callable[[], bool] = lambda: False,
     ) -> None:
         self._limits = limits or SourceLimits()
+        self._should_stop = should_stop
         self._topics = DepotTopics(config.prefix, depot)
         self._box = box
         self._data_topic = self._topics.data(box)
@@ -80,7 +89,7 @@ class MqttSource:
         self._bucket = TokenBucket(self._limits.bytes_per_s)
         self._session = secrets.token_hex(4)  # an answer to whom was here before us is not timed
         self._metadata_number = 0
-        self._is_interrupted = threading.Event()
+        self._silent_s = 0.0  # for how long nothing useful came before the last wait was stopped
         self._is_closed = False
         self._max_events = 4 * self._limits.max_in_flight + 16
         # Answers; True for a new connection; None to look up.
@@ -106,7 +115,6 @@ class MqttSource:
     def metadata(self, name: str, max_bytes: int) -> bytes:
         """See `BlobSource`."""
         check_name(name)
-        self._is_interrupted.clear()
         data = b""
         while (room := max_bytes + 1 - len(data)) > 0:
             # An answer to an earlier asking may be older than what a box has seen since.
@@ -126,12 +134,12 @@ class MqttSource:
         parts = list(wanted)
         for part in parts:
             check_digest(part.sha256)
-        self._is_interrupted.clear()
         self._blobs.want(parts, block_bytes=self._block_bytes())
         yield from self._pull(self._blobs)
 
     def _pull(self, window: Window) -> Iterator[tuple[BlobRange, bytes]]:
-        useful_s = time.monotonic()
+        useful_s = time.monotonic() - self._silent_s
+        self._silent_s = 0.0
         while True:
             while not self._events.empty():
                 if self._handle(self._events.get(), window):
@@ -139,7 +147,10 @@ class MqttSource:
             while complete := window.take():
                 yield complete
                 useful_s = time.monotonic()
-            if window.is_done or self._is_interrupted.is_set():
+            if window.is_done:
+                return
+            if self._should_stop():
+                self._silent_s = time.monotonic() - useful_s
                 return
             if self._is_closed:
                 raise _unavailable("closed")
@@ -174,7 +185,8 @@ class MqttSource:
             correlation = f"{self._token(is_blob)}.{asking}".encode()
             message = request_message(self._topics, self._box, request, correlation)
             self._loop.call_soon_threadsafe(self._connection.publish, message)
-            self._bucket.take(block.num_bytes, now_s)
+            if is_blob:  # of metadata nobody knows how much there is
+                self._bucket.take(block.num_bytes, now_s)
         if delay_s:
             return delay_s
         again_s = window.next_s()
@@ -196,8 +208,10 @@ class MqttSource:
         to = self._blobs if is_blob else self._metadata
         token, _, asking = event.correlation.partition(b".")
         is_ours = token == self._token(is_blob).encode()
-        if not is_blob and not is_ours:
-            return False
+        if not is_blob:
+            self._bucket.take(len(event.data), time.monotonic())
+            if not is_ours:
+                return False
         if event.error:
             if to is window and is_ours and to.wants(event.what, event.offset):
                 _raise(event)
@@ -217,7 +231,9 @@ class MqttSource:
         limit = block_limit(min(self._packet_bytes, self._connection.max_packet_bytes))
         if not limit:
             raise _unavailable("the broker's max_packet_size leaves no room for data")
-        return limit
+        # On a slow line something arrives every second all the same, and others get their turn.
+        rate = self._limits.bytes_per_s
+        return limit if rate is None else min(limit, max(_MIN_BLOCK_BYTES, int(rate)))
 
     def _why_silent(self) -> str:
         depot = f"depot {self._topics.depot}"
@@ -231,8 +247,7 @@ class MqttSource:
     # --- for other threads ---------------------------------------------------------------------
 
     def interrupt(self) -> None:
-        """Let who waits for something wait no longer; what is under way is not lost."""
-        self._is_interrupted.set()
+        """Have who waits ask `should_stop` again; what is under way is not lost."""
         self._events.put(None)
 
     def close(self) -> None:

@@ -3,6 +3,10 @@
 Parts of files are cut into blocks, which are asked for in order, a bounded number at once. A block
 counts when it was asked for and is as long as asked; everything else that arrives is ignored. What
 is wanted may change at any time: what was asked for and is still wanted goes on.
+
+A depot answers in order. So what is late on a line that delivers is behind other blocks, not lost:
+every answer sets the clocks of the others back, as an acknowledgement does in TCP. A block that
+three answers to later askings have overtaken is lost, and is asked for again at once.
 """
 
 from __future__ import annotations
@@ -13,6 +17,8 @@ from dataclasses import dataclass, field
 
 from skilld.updates.depot.round_trip import RoundTrip
 from skilld.updates.trust.sources import BlobRange
+
+_OVERTAKEN = 3  # so often, and a block is lost: one or two may have changed places
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class _Asked:
     block: Block
     again_s: float
     times_s: list[float]  # of every asking
+    numbers: list[int]  # of every asking, among all of them
+    overtaken: int = 0  # answers to askings that came after the last one for this block
 
 
 @dataclass(slots=True)
@@ -62,6 +70,7 @@ class Window:
         self._asked: dict[tuple[str, int], _Asked] = {}
         self._part_of: dict[tuple[str, int], BlobRange] = {}
         self._complete: deque[tuple[BlobRange, bytes]] = deque()
+        self._num_askings = 0
         self.round_trip = RoundTrip()
 
     @property
@@ -124,12 +133,15 @@ class Window:
                 return self._ask(late, now_s)
         if self._to_ask and len(self._asked) < self._max_in_flight:
             block = self._to_ask.popleft()
-            asked = self._asked[block.what, block.offset] = _Asked(block, now_s, [])
+            asked = self._asked[block.what, block.offset] = _Asked(block, now_s, [], [])
             return self._ask(asked, now_s)
         return None
 
     def _ask(self, asked: _Asked, now_s: float) -> tuple[Block, int]:
         asked.times_s.append(now_s)
+        asked.numbers.append(self._num_askings)
+        asked.overtaken = 0
+        self._num_askings += 1
         asked.again_s = now_s + self.round_trip.timeout_of(len(asked.times_s))
         return asked.block, len(asked.times_s) - 1
 
@@ -163,9 +175,10 @@ class Window:
         is_short = self._may_be_short and len(data) < asked.block.num_bytes
         if len(data) != asked.block.num_bytes and not is_short:
             return False
+        del self._asked[key]
         if asking is not None and 0 <= asking < len(asked.times_s):
             self.round_trip.took(max(0.0, now_s - asked.times_s[asking]))
-        del self._asked[key]
+            self._overtake(asked.numbers[asking], now_s)
         part = self._part_of.pop(key)
         assembly = self._assemblies[part]
         if not assembly.data:
@@ -179,6 +192,17 @@ class Window:
             self._complete.append((part, bytes(assembly.data)))
         return True
 
+    def _overtake(self, number: int, now_s: float) -> None:
+        """An asking was answered: what waits behind it has time, what was before it is late."""
+        for asked in self._asked.values():
+            if not asked.numbers:
+                continue  # its connection is gone, and it is due
+            asked.overtaken += asked.numbers[-1] < number
+            if asked.overtaken >= _OVERTAKEN:
+                asked.again_s = now_s
+            else:
+                asked.again_s = max(asked.again_s, now_s + self.round_trip.timeout_s)
+
     def take(self) -> tuple[BlobRange, bytes] | None:
         """Take a part that is complete; None if there is none."""
         return self._complete.popleft() if self._complete else None
@@ -188,6 +212,8 @@ class Window:
         for asked in self._asked.values():
             asked.again_s = float("-inf")
             asked.times_s.clear()
+            asked.numbers.clear()
+            asked.overtaken = 0
 
 
 def _cut(part: BlobRange, block_bytes: int) -> list[Block]:

@@ -3,14 +3,12 @@
 from skilld.updates.store.blobs import BlobStore
 from skilld.updates.store.files import DiskFiles, Files
 from skilld.updates.store.releases import ReleaseStore
-from skilld.updates.store.simulated_files import Loss, PowerCut, SimulatedFiles
+from skilld.updates.store.rights import check_rights
 
 __all__ = [
     "BlobStore",
     "DiskFiles",
     "Files",
-    "Loss",
-    "PowerCut",
     "ReleaseStore",
-    "SimulatedFiles",
+    "check_rights",
 ]

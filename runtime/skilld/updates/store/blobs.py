@@ -164,6 +164,8 @@ class Partial:
         target = blob_path(self._file.sha256)
         make_folders(self._files, folder_of(target))
         self._files.rename(self._part, target)
+        # Only now: a part that went bad at a power cut could not be mended if it were protected.
+        self._files.protect(target)
         self._files.sync(folder_of(target))
 
     def _is_right(self, number: int) -> bool:

@@ -8,10 +8,12 @@ than that, and a simulated disk that keeps exactly that much shows whether it su
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 from pathlib import Path, PurePosixPath
-from typing import Protocol
+from typing import BinaryIO, Literal, Protocol
 
 
 class Files(Protocol):
@@ -53,6 +55,9 @@ class Files(Protocol):
     def link(self, old: str, new: str) -> None:
         """Give a file a second name."""
 
+    def protect(self, path: str) -> None:
+        """Let nobody write a file any more, under any of its names."""
+
     def delete(self, path: str) -> None:
         """Remove a name: of a file, or of an empty folder."""
 
@@ -61,10 +66,13 @@ class Files(Protocol):
 
 
 class DiskFiles:
-    """The real one.
+    """The real one: what it makes is nobody else's to change, and it follows no symbolic link.
+
+    Our own releases are linked hard. A symbolic link in the store is somebody else's: it is not a
+    file, not a folder, can be deleted, and anything else with it is an error of the system, ELOOP.
 
     Args:
-        root: of the store; made if it does not exist, for this user alone.
+        root: of the store; made if it does not exist, for this user alone. It may be a link.
     """
 
     def __init__(self, root: Path) -> None:
@@ -75,53 +83,55 @@ class DiskFiles:
 
     def read(self, path: str) -> bytes:
         """See `Files`."""
-        return (self.root / path).read_bytes()
+        with self._open(path, os.O_RDONLY, "rb") as file:
+            return file.read()
 
     def read_at(self, path: str, offset: int, num_bytes: int) -> bytes:
         """See `Files`."""
-        with (self.root / path).open("rb") as file:
+        with self._open(path, os.O_RDONLY, "rb") as file:
             file.seek(offset)
             return file.read(num_bytes)
 
     def size(self, path: str) -> int | None:
         """See `Files`."""
-        full = self.root / path
-        return full.stat().st_size if full.is_file() else None
+        status = self._status(path)
+        return status.st_size if status and stat.S_ISREG(status.st_mode) else None
 
     def list(self, folder: str) -> list[str]:
         """See `Files`."""
-        try:
-            return sorted(path.name for path in (self.root / folder).iterdir())
-        except (FileNotFoundError, NotADirectoryError):
+        if not self.is_folder(folder):
             return []
+        return sorted(path.name for path in self._path(folder).iterdir())
 
     def is_folder(self, path: str) -> bool:
         """See `Files`."""
-        return (self.root / path).is_dir()
+        status = self._status(path)
+        return status is not None and stat.S_ISDIR(status.st_mode)
 
     def make_folder(self, path: str) -> None:
         """See `Files`."""
-        (self.root / path).mkdir(mode=0o755)
+        self._path(path).mkdir(mode=0o755)
 
     def write(self, path: str, data: bytes) -> None:
         """See `Files`."""
-        (self.root / path).write_bytes(data)
+        with self._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "wb") as file:
+            file.write(data)
 
     def allocate(self, path: str, num_bytes: int) -> None:
         """See `Files`."""
-        with (self.root / path).open("wb") as file:
+        with self._open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, "wb") as file:
             if num_bytes:
                 os.posix_fallocate(file.fileno(), 0, num_bytes)
 
     def write_at(self, path: str, offset: int, data: bytes) -> None:
         """See `Files`."""
-        with (self.root / path).open("r+b") as file:
+        with self._open(path, os.O_WRONLY, "wb") as file:
             file.seek(offset)
             file.write(data)
 
     def sync(self, path: str) -> None:
         """See `Files`."""
-        descriptor = os.open(self.root / path, os.O_RDONLY)
+        descriptor = os.open(self._path(path), os.O_RDONLY | os.O_NOFOLLOW)
         try:
             os.fsync(descriptor)
         finally:
@@ -129,23 +139,48 @@ class DiskFiles:
 
     def rename(self, old: str, new: str) -> None:
         """See `Files`."""
-        (self.root / old).replace(self.root / new)
+        self._path(old).replace(self._path(new))
 
     def link(self, old: str, new: str) -> None:
         """See `Files`."""
-        (self.root / new).hardlink_to(self.root / old)
+        os.link(self._path(old), self._path(new), follow_symlinks=False)
+
+    def protect(self, path: str) -> None:
+        """See `Files`."""
+        with self._open(path, os.O_RDONLY, "rb") as file:
+            os.fchmod(file.fileno(), 0o444)
 
     def delete(self, path: str) -> None:
         """See `Files`."""
-        full = self.root / path
-        if full.is_dir() and not full.is_symlink():
-            full.rmdir()
+        if self.is_folder(path):
+            self._path(path).rmdir()
         else:
-            full.unlink()
+            self._path(path).unlink()
 
     def free_bytes(self) -> int:
         """See `Files`."""
         return shutil.disk_usage(self.root).free
+
+    def _open(self, path: str, flags: int, mode: Literal["rb", "wb"]) -> BinaryIO:
+        # Nobody but us writes it, whatever the umask; and a pipe must not keep us waiting.
+        flags |= os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        return os.fdopen(os.open(self._path(path), flags, 0o644), mode)
+
+    def _status(self, path: str) -> os.stat_result | None:
+        try:
+            return self._path(path).lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
+    def _path(self, path: str) -> Path:
+        """Where a path is, if no folder on the way there is a link."""
+        full = self.root
+        *folders, name = PurePosixPath(path).parts or (".",)
+        for folder in folders:
+            full /= folder
+            if full.is_symlink():
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(full))
+        return full / name
 
 
 def make_folders(files: Files, path: str) -> None:
@@ -168,12 +203,12 @@ def write_durably(files: Files, path: str, data: bytes) -> None:
 
 
 def delete_tree(files: Files, path: str) -> None:
-    """Remove a folder with what is in it, or a file; nothing happens if there is none."""
+    """Remove a folder with what is in it, a file, or whatever else has this name, if any."""
     if files.is_folder(path):
         for name in files.list(path):
             delete_tree(files, f"{path}/{name}")
         files.delete(path)
-    elif files.size(path) is not None:
+    elif PurePosixPath(path).name in files.list(folder_of(path)):
         files.delete(path)
 
 

@@ -24,7 +24,9 @@ from skilld.core.errors import NotFoundError, UnavailableError, UpdateError
 from skilld.updates.bundle.release import MAX_RELEASE_BYTES, Release, parse_release, target_path
 from skilld.updates.store.files import Files, write_durably
 from skilld.updates.trust.clock import trusted_time
-from skilld.updates.trust.job import Job, open_envelope
+from skilld.updates.trust.envelope import open_envelope
+from skilld.updates.trust.job import Job
+from skilld.updates.trust.order import Order
 from skilld.updates.trust.sources import BlobRange, BlobSource
 
 ISSUED = "x-issued"  # in the timestamp: when it was signed, in seconds since 1970
@@ -91,10 +93,23 @@ class TrustedRepository:
             UnavailableError: the source cannot be reached, or lacks a file.
         """
         self._client = None
+        self._client, self._source = self._accepted(_Fetcher(source)), source
+
+    def recall(self) -> None:
+        """Trust what was accepted last, without asking anybody.
+
+        Raises:
+            UpdateError: it is not valid any more; reasons as by `refresh`.
+            UnavailableError: nothing was ever accepted.
+        """
+        self._client = None
+        self._client = self._accepted(_CacheFetcher(self._cache_dir))
+
+    def _accepted(self, fetcher: FetcherInterface) -> _Client:
         now = datetime.fromtimestamp(self.now_s(), UTC)
         try:
             self._cache_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            client = _Client(self._cache_dir, self._root, _Fetcher(source), now=now)
+            client = _Client(self._cache_dir, self._root, fetcher, now=now)
             client.refresh()
             for path in (*self._cache_dir.rglob("*.json"), self._cache_dir):
                 _sync(path)
@@ -106,7 +121,7 @@ class TrustedRepository:
         except (tuf.RepositoryError, tuf.DownloadError) as error:
             raise _explained(error) from error
         self._remember(client)
-        self._client, self._source = client, source
+        return client
 
     def job(self, data: bytes) -> Job:
         """Check a job against the keys that may sign jobs now; after `refresh`.
@@ -114,13 +129,20 @@ class TrustedRepository:
         Raises:
             UpdateError: reason BAD_JOB or UNSIGNED_JOB.
         """
-        job, payload, signatures = open_envelope(data)
-        if not self._refreshed()[0].verifies(JOBS_ROLE, payload, signatures):
-            raise UpdateError(
-                f"job {job.id!r} lacks valid signatures of the keys that may sign jobs",
-                reason="UNSIGNED_JOB",
-            )
+        job, payload, signatures = open_envelope(data, Job, name="job")
+        self._check_signed(payload, signatures, what=f"job {job.id!r}", reason="UNSIGNED_JOB")
         return job
+
+    def order(self, data: bytes) -> Order:
+        """Check an order against the same keys; after `refresh` or `recall`.
+
+        Raises:
+            UpdateError: reason BAD_ORDER or UNSIGNED_ORDER.
+        """
+        order, payload, signatures = open_envelope(data, Order, name="order")
+        what = f"the order about job {order.job!r}"
+        self._check_signed(payload, signatures, what=what, reason="UNSIGNED_ORDER")
+        return order
 
     def release(self, skill: str, seq: int) -> Release:
         """The description of a release, fetched and checked; after `refresh`.
@@ -149,12 +171,23 @@ class TrustedRepository:
             raise UnavailableError(error.message, reason="SOURCE_UNAVAILABLE") from error
         except tuf.LengthOrHashMismatchError as error:
             raise UpdateError(f"{path}: {error}", reason="DIGEST_MISMATCH") from error
+        if not data:  # lost on the way, or its reader was called away: nothing is wrong with it
+            raise UnavailableError(f"{path} did not arrive", reason="SOURCE_UNAVAILABLE")
         release = parse_release(data)
         if (release.skill, release.seq) != (skill, seq):
             raise UpdateError(
                 f"{path} describes {release.skill} {release.seq}", reason="BAD_RELEASE"
             )
         return release
+
+    def _check_signed(
+        self, payload: bytes, signatures: dict[str, Signature], *, what: str, reason: str
+    ) -> None:
+        assert self._client is not None, "refresh or recall first"
+        if not self._client.verifies(JOBS_ROLE, payload, signatures):
+            raise UpdateError(
+                f"{what} lacks valid signatures of the keys that may sign jobs", reason=reason
+            )
 
     def _refreshed(self) -> tuple[_Client, BlobSource]:
         assert self._client is not None, "refresh first"
@@ -199,7 +232,9 @@ class TrustedRepository:
 class _Client(TufUpdater):
     """ngclient, with a time of our own and a look at what it trusts."""
 
-    def __init__(self, cache_dir: Path, root: bytes, fetcher: _Fetcher, *, now: datetime) -> None:
+    def __init__(
+        self, cache_dir: Path, root: bytes, fetcher: FetcherInterface, *, now: datetime
+    ) -> None:
         config = UpdaterConfig(
             root_max_length=_MAX_METADATA_BYTES,
             snapshot_max_length=_MAX_METADATA_BYTES,
@@ -249,6 +284,22 @@ class _Fetcher(FetcherInterface):
         except UnavailableError as error:
             raise tuf.DownloadError(error.message) from error
         return iter([data])
+
+
+class _CacheFetcher(FetcherInterface):
+    """What ngclient asks for although it has it: the timestamp. Nothing else is anywhere."""
+
+    def __init__(self, cache_dir: Path) -> None:
+        self._cache_dir = cache_dir
+
+    def _fetch(self, url: str) -> Iterator[bytes]:
+        name = url.removeprefix(_URL)
+        try:
+            if name == "timestamp.json":
+                return iter([(self._cache_dir / name).read_bytes()])
+        except OSError:
+            pass
+        raise tuf.DownloadHTTPError(f"{name} is not kept here", 404)
 
 
 def _explained(error: tuf.RepositoryError | tuf.DownloadError) -> UpdateError | UnavailableError:

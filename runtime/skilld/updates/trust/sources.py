@@ -6,7 +6,7 @@ import os
 import re
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,15 +53,24 @@ class BlobSource(Protocol):
         """
 
 
+Pace = Callable[[int], None]  # told how many bytes were read; returns when more may be
+
+
+def _at_full_speed(num_bytes: int) -> None:
+    pass
+
+
 class FolderSource:
     """A repository in a folder: a USB stick, or a network drive.
 
     Args:
         folder: with `metadata/` and `blobs/`.
+        pace: how fast it may be read.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, pace: Pace = _at_full_speed) -> None:
         self._folder = folder
+        self._pace = pace
 
     def metadata(self, name: str, max_bytes: int) -> bytes:
         """See `BlobSource`."""
@@ -72,10 +81,10 @@ class FolderSource:
         """See `BlobSource`."""
         for part in wanted:
             check_digest(part.sha256)
-            yield (
-                part,
-                self._read(self._folder / "blobs" / part.sha256, part.offset, part.num_bytes),
-            )
+            path = self._folder / "blobs" / part.sha256
+            data = self._read(path, part.offset, part.num_bytes)
+            self._pace(len(data))
+            yield part, data
 
     def _read(self, path: Path, offset: int, num_bytes: int) -> bytes:
         try:
@@ -106,12 +115,19 @@ class HttpSource:
         url: of the folder with `metadata/` and `blobs/`.
         timeout_s: without a byte, before a request is given up.
         block_timeout_s: for a whole block, however steadily it trickles.
+        pace: how fast it may be read.
     """
 
     def __init__(
-        self, url: str, *, timeout_s: float = 10.0, block_timeout_s: float = 120.0
+        self,
+        url: str,
+        *,
+        timeout_s: float = 10.0,
+        block_timeout_s: float = 120.0,
+        pace: Pace = _at_full_speed,
     ) -> None:
         self._url = url.rstrip("/")
+        self._pace = pace
         self._block_timeout_s = block_timeout_s
         self._pool = urllib3.PoolManager(
             timeout=timeout_s, retries=urllib3.Retry(total=2, redirect=0, backoff_factor=0.1)
@@ -171,20 +187,22 @@ class HttpSource:
             if not piece:
                 break
             data += piece
-            if time.monotonic() > until_s:
+            if (read_s := time.monotonic()) > until_s:
                 raise UnavailableError(
                     f"{self._url} sends too slowly: {len(data)} bytes in "
                     f"{self._block_timeout_s:.0f} s",
                     reason="SOURCE_UNAVAILABLE",
                 )
+            self._pace(len(piece))
+            until_s += time.monotonic() - read_s  # we were slow then, not the server
         return bytes(data)
 
 
-def open_source(where: str) -> BlobSource:
+def open_source(where: str, *, pace: Pace = _at_full_speed) -> BlobSource:
     """A source by its address: `http://...`, `https://...`, or a folder."""
     if where.startswith(("http://", "https://")):
-        return HttpSource(where)
-    return FolderSource(Path(where))
+        return HttpSource(where, pace=pace)
+    return FolderSource(Path(where), pace=pace)
 
 
 def check_name(name: str) -> None:

@@ -1,13 +1,16 @@
 """`SimulatedFiles`: a disk in memory that keeps no more than was synced, and fails on request.
 
-It is the second implementation of `Files`, for tests. A power cut may keep any part of what was
-not synced; `Loss` names the three kinds that break careless code.
+The second implementation of `Files`. A power cut may keep any part of what was not synced; `Loss`
+names the three kinds that break careless code. A write that fails, or in which the power goes, has
+written half of its bytes: no disk promises more. Blobs are read-only, folders are nobody else's and
+nothing is a link, as on a real disk (`DiskFiles`).
 """
 
 from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Container
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
@@ -28,6 +31,7 @@ class Loss(Enum):
 class _File:
     data: bytearray
     durable: bytes = b""
+    is_protected: bool = False
 
 
 @dataclass(slots=True)
@@ -45,6 +49,8 @@ class SimulatedFiles:
             never.
         capacity_bytes: of the disk; a write beyond it raises ENOSPC.
         is_read_only: every change raises EROFS.
+        failing: numbers of the changes, as `num_changes` counts them, that fail with `error`.
+        error: a number of `errno`.
     """
 
     def __init__(self, *, capacity_bytes: int = 1 << 30) -> None:
@@ -53,6 +59,8 @@ class SimulatedFiles:
         self.cut_after: int | None = None
         self.capacity_bytes = capacity_bytes
         self.is_read_only = False
+        self.failing: Container[int] = ()
+        self.error = errno.EIO
 
     def restart(self, loss: Loss) -> None:
         """The power comes back."""
@@ -92,13 +100,16 @@ class SimulatedFiles:
 
     def write(self, path: str, data: bytes) -> None:
         """See `Files`."""
-        self._change(len(data))
         folder, name = self._parent(path)
-        node = folder.names.get(name)
-        if isinstance(node, _File):
-            node.data[:] = data
-        else:
-            folder.names[name] = _File(bytearray(data))
+        _check_writable(folder.names.get(name), path)
+        half = data[: len(data) // 2]
+        try:
+            self._change(len(data))
+        except (OSError, PowerCut):
+            if not self.is_read_only:
+                _put(folder, name, half)
+            raise
+        _put(folder, name, data)
 
     def allocate(self, path: str, num_bytes: int) -> None:
         """See `Files`."""
@@ -106,8 +117,16 @@ class SimulatedFiles:
 
     def write_at(self, path: str, offset: int, data: bytes) -> None:
         """See `Files`."""
-        self._change()
-        self._file(path).data[offset : offset + len(data)] = data
+        file = self._file(path)
+        _check_writable(file, path)
+        try:
+            self._change()
+        except (OSError, PowerCut):
+            half = len(data) // 2
+            if not self.is_read_only:
+                file.data[offset : offset + half] = data[:half]
+            raise
+        file.data[offset : offset + len(data)] = data
 
     def sync(self, path: str) -> None:
         """See `Files`."""
@@ -141,6 +160,15 @@ class SimulatedFiles:
             raise _error(errno.EEXIST, new)
         folder.names[name] = file
 
+    def protect(self, path: str) -> None:
+        """See `Files`."""
+        self._change()
+        self._file(path).is_protected = True
+
+    def rot(self, path: str, offset: int, data: bytes) -> None:
+        """The disk itself changes some bytes, whoever may write the file."""
+        self._file(path).data[offset : offset + len(data)] = data
+
     def delete(self, path: str) -> None:
         """See `Files`."""
         self._change()
@@ -160,6 +188,8 @@ class SimulatedFiles:
         if self.cut_after is not None and self.num_changes >= self.cut_after:
             raise PowerCut
         self.num_changes += 1
+        if self.num_changes - 1 in self.failing:
+            raise _error(self.error, "")
         if self.is_read_only:
             raise _error(errno.EROFS, "")
         if num_bytes > self.free_bytes():
@@ -187,6 +217,19 @@ class SimulatedFiles:
         if not isinstance(node, _Folder):
             raise _error(errno.ENOENT, path)
         return node, name
+
+
+def _check_writable(node: _File | _Folder | None, path: str) -> None:
+    if isinstance(node, _File) and node.is_protected:
+        raise _error(errno.EACCES, path)
+
+
+def _put(folder: _Folder, name: str, data: bytes) -> None:
+    node = folder.names.get(name)
+    if isinstance(node, _File):
+        node.data[:] = data
+    else:
+        folder.names[name] = _File(bytearray(data))
 
 
 def _forget(folder: _Folder, *, names: bool, seen: set[int]) -> None:
