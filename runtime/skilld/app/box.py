@@ -103,7 +103,7 @@ class Box:
                 refused.append(RefusedEngine(str(path), skill_names(path), error))
         if not self.residents:
             raise refused[0].error
-        self.service.refused = tuple(refused)
+        self.service.offering.refused = tuple(refused)
 
     def start(self) -> None:
         """Start the engine thread; call from inside the running event loop."""
@@ -131,7 +131,7 @@ class Box:
                     path=resident.path,
                     skills=tuple(
                         entry.skill.id
-                        for entry in self.service.skills()
+                        for entry in self.service.offering.skills()
                         if entry.runs_on == resident.lane
                     ),
                     load_s=resident.load_s,
@@ -176,7 +176,7 @@ class Box:
 
     def offer(self, resident: ResidentEngine) -> None:
         """Send new calls of its skills to a loaded engine, and none to others of its name."""
-        self.service.run(lambda: self.service.offer(resident.skills))
+        self.service.run(lambda: self.service.offering.offer(resident.skills))
 
     def withdraw(self, name: str) -> None:
         """Offer no skill of an engine's any more, in whatever version, nor say they come back."""
@@ -185,8 +185,8 @@ class Box:
         def act() -> None:
             for resident in self.residents:
                 if resident.manifest.name == name:
-                    service.withdraw(resident.lane, comes_back=False)
-            service.forget(name)
+                    service.offering.withdraw(resident.lane, comes_back=False)
+            service.offering.forget(name)
 
         service.run(act)
 
@@ -199,7 +199,7 @@ class Box:
         resident = self.find(name)
         if resident is None:
             raise NotFoundError(f"no engine {name!r} is resident", reason="UNKNOWN_ENGINE")
-        self.service.run(lambda: self.service.withdraw(name, comes_back=False))
+        self.service.run(lambda: self.service.offering.withdraw(name, comes_back=False))
         self._remove(resident)
 
     def retire(self, resident: ResidentEngine) -> None:
@@ -209,7 +209,7 @@ class Box:
         its deadline, so this ends.
         """
         service, lane = self.service, resident.lane
-        service.run(lambda: service.withdraw(lane, comes_back=True))
+        service.run(lambda: service.offering.withdraw(lane, comes_back=True))
         is_empty = service.wait_for(
             service.drain_engine(lane, resident.longest_call_s + _DRAIN_MARGIN_S)
         )
@@ -267,7 +267,7 @@ class Box:
         if state_arena is not None:
             state_arena.give_back(range(limits.geometry.num_state_blocks))
         skills = compile_engine(path, manifest, lane=lane)
-        self.service.catalog.check_free(
+        self.service.offering.catalog.check_free(
             skills, path, but_of=None if lane is None else manifest.name
         )
         share = self._share_of(manifest.name)

@@ -16,7 +16,7 @@ from skilld.core.manifest import EngineManifest, read_manifest
 from skilld.kvcache.engine_need import EngineNeed, SkillNeed, need_of
 from skilld.kvcache.memory_plan import MemoryPlan, amount, plan_memory
 from skilld.skills import RegisteredSkill
-from skilld.skills.catalog import SKILLS_DIR, TOKENIZER_NAME
+from skilld.skills.compilation import SKILLS_DIR, TOKENIZER_NAME
 from skilld.skills.skill import read_skill
 from skilld.skills.tokenizer import Tokenizer
 

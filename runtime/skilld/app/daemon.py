@@ -40,8 +40,8 @@ async def _serve(config: Config) -> int:
     updates = BoxUpdates(config, host) if config.updates.source is not None else None
     box = Box(config, instead=updates.folders if updates is not None else None)
     server = GrpcServer(box.service, config.grpc, status=box.status)
-    metrics = MetricsServer(config.metrics, status=box.status)
     mqtt = MqttBridge(box.service, config.mqtt)
+    metrics = MetricsServer(config.metrics, status=box.status, others=[mqtt.metrics])
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _on_signal, stop, number)
@@ -56,7 +56,7 @@ async def _serve(config: Config) -> int:
             _log.info(
                 "ready with %d engine(s) and %d skill(s)",
                 len(box.residents),
-                len(box.service.skills()),
+                len(box.service.offering.skills()),
             )
             await stop.wait()
             if updates is not None:

@@ -12,7 +12,7 @@ from skilld.config import EngineConfig
 from skilld.core.errors import ArtefactError
 from skilld.core.manifest import MANIFEST_NAME, EngineManifest, read_manifest
 from skilld.skills import RegisteredSkill
-from skilld.skills.catalog import SKILLS_DIR
+from skilld.skills.compilation import SKILLS_DIR
 
 _SMALL_ENGINE_PARAMETERS = 30_000_000
 

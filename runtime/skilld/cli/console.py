@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from skilld.config import default_socket_path
 
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from skilld.transports.grpc_client import SkillClient
 
 ResultT = TypeVar("ResultT")
+
+_BAR_CELLS = 20
 
 out = Console()
 err = Console(stderr=True)
@@ -49,6 +52,25 @@ def size(num_bytes: float) -> str:
             return f"{num_bytes:.0f} {unit}" if unit == "B" else f"{num_bytes:.1f} {unit}"
         num_bytes /= 1024
     return f"{num_bytes:.2f} GiB"
+
+
+def byte_bar(held: int, total: int) -> Text:
+    """A bar, and how many bytes of how many are there; nothing when there are none to wait for."""
+    if not total:
+        return Text()
+    held = min(held, total)
+    cells = _BAR_CELLS * held // total
+    return Text.assemble(
+        ("█" * cells, "green"),
+        ("·" * (_BAR_CELLS - cells), "dim"),
+        f"\n{size(held)} of {size(total)}",
+        no_wrap=True,
+    )
+
+
+def plain(text: str) -> str:
+    """Text of others, without what would move a terminal's cursor."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text[:1000])
 
 
 def connect(options: argparse.Namespace) -> SkillClient:

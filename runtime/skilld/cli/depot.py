@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skilld.cli.console import out
-from skilld.config import MqttConfig, MqttTlsConfig, parse_bytes
+from skilld.cli.mqtt_options import add_mqtt_options, mqtt_config
+from skilld.config import parse_bytes
 from skilld.core.errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -20,24 +21,11 @@ if TYPE_CHECKING:
 def add_depot_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `skilld depot`."""
     parser.add_argument("repository", type=Path, help="folder that `skilld release` publishes in")
-    parser.add_argument(
-        "--broker", required=True, metavar="ADDRESS", help="host:port or unix:/path of the broker"
-    )
     parser.add_argument("--name", default="depot", help="of this depot, in topics")
-    parser.add_argument("--prefix", default="skilld", help="of all topics")
     parser.add_argument(
         "--rate", type=_rate, metavar="BYTES", help='per second at most, for instance "2MiB"'
     )
-    parser.add_argument("--ca", type=Path, help="PEM of the authority of the broker's certificate")
-    parser.add_argument("--certificate", type=Path, help="PEM of this depot")
-    parser.add_argument("--key", type=Path, help="PEM of this depot's private key")
-    parser.add_argument("--username")
-    parser.add_argument("--password-file", type=Path)
-    parser.add_argument(
-        "--allow-plaintext-on-network",
-        action="store_true",
-        help="go without TLS to a broker that is not on this machine",
-    )
+    add_mqtt_options(parser, "--key")
 
 
 def depot_command(options: argparse.Namespace) -> int:
@@ -52,21 +40,8 @@ def depot_command(options: argparse.Namespace) -> int:
             hint="`skilld release init` makes one",
             reason="NO_REPOSITORY",
         )
-    has_tls = options.ca or options.certificate or options.key
-    config = MqttConfig(
-        broker=options.broker,
-        prefix=options.prefix,
-        username=options.username,
-        password_file=options.password_file,
-        tls=MqttTlsConfig(
-            ca=options.ca, certificate_chain=options.certificate, private_key=options.key
-        )
-        if has_tls
-        else None,
-        allow_plaintext_on_network=options.allow_plaintext_on_network,
-    )
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s")
-    depot = Depot(folder, config, options.name, DepotLimits(bytes_per_s=options.rate))
+    depot = Depot(folder, mqtt_config(options), options.name, DepotLimits(bytes_per_s=options.rate))
     out.print(
         f"depot {options.name} serves {folder} over {options.broker}",
         highlight=False,

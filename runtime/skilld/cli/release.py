@@ -1,11 +1,10 @@
-"""`skilld release`: keys, and a repository of signed releases in a folder."""
+"""`skilld release`: keys, a repository of signed releases in a folder, and boxes that take them."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
 import time
-import uuid
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 from rich.table import Table
 
 from skilld.cli.console import err, out, print_json, size
+from skilld.cli.fleet import add_fleet_options, fleet_command
+from skilld.cli.jobs import add_job_options, count, job_command
 from skilld.cli.keys import keygen_command, signers_of
+from skilld.cli.orders import add_order_options, cancel_command, commit_command
+from skilld.cli.push import add_push_options, push_command
 from skilld.core.errors import ArtefactError
 
 if TYPE_CHECKING:
@@ -30,12 +33,17 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
     commands = release.add_subparsers(required=True, metavar="COMMAND")
 
     def add(
-        name: str, command: Callable[[argparse.Namespace], int], text: str, *, signs: bool = True
+        name: str,
+        command: Callable[[argparse.Namespace], int],
+        text: str,
+        *,
+        signs: bool = True,
+        opens: bool = True,  # the repository
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.set_defaults(command=command)
         sub.add_argument("--json", action="store_true", help="print JSON for scripts")
-        if name not in ("keygen", "job"):
+        if opens:
             sub.add_argument("repository", type=Path, help="folder of the repository")
         if signs:
             sub.add_argument(
@@ -47,7 +55,7 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
                 metavar="FILE.pem",
                 help="private keys to sign with",
             )
-        if signs and name != "job":
+        if signs and opens:
             sub.add_argument(
                 "--expires-days",
                 type=_days,
@@ -56,7 +64,9 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
             )
         return sub
 
-    keygen = add("keygen", keygen_command, "Make key pairs; never overwrites one.", signs=False)
+    keygen = add(
+        "keygen", keygen_command, "Make key pairs; never overwrites one.", signs=False, opens=False
+    )
     keygen.add_argument(
         "files", type=Path, nargs="+", metavar="FILE.pem", help="FILE.pub comes beside each"
     )
@@ -66,7 +76,7 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
 
     init = add("init", init_command, "Begin a repository: who may sign what.")
     _public(init, "--root", "owners of the root", is_list=True)
-    init.add_argument("--threshold", type=_count, required=True, help="root signatures needed")
+    init.add_argument("--threshold", type=count, required=True, help="root signatures needed")
     _public(init, "--targets", "who says whose releases are whose")
     _public(init, "--online", "signs snapshot and timestamp, often and unattended")
 
@@ -75,7 +85,7 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
     whose.add_argument("--skill", help="name of the engine whose releases are meant")
     whose.add_argument("--jobs", action="store_true", help="jobs, which make boxes update")
     _public(delegate, "--owner", "who may sign; replaces those before", is_list=True)
-    delegate.add_argument("--threshold", type=_count, default=1, help="signatures needed")
+    delegate.add_argument("--threshold", type=count, default=1, help="signatures needed")
 
     rotate = add("rotate", rotate_command, "Change the keys of a top-level role.")
     rotate.add_argument("role", choices=_ROLES)
@@ -83,7 +93,7 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
         rotate.add_argument(
             flag, type=Path, action="append", default=[], metavar="FILE.pub", help=text
         )
-    rotate.add_argument("--threshold", type=_count, help="signatures it needs from now on")
+    rotate.add_argument("--threshold", type=count, help="signatures it needs from now on")
 
     publish = add("publish", publish_command, "Add an engine folder as the next release.")
     publish.add_argument("engine", type=Path, help="engine folder")
@@ -97,15 +107,21 @@ def add_release_commands(release: argparse.ArgumentParser) -> None:
     renew.add_argument("--role", action="append", help="snapshot and timestamp when left out")
     add("list", list_command, "List releases, dates of expiry, and what waits.", signs=False)
 
-    job = add("job", job_command, "Sign a job: which release boxes shall run.")
-    job.add_argument("skill", help="name of the release")
-    job.add_argument("seq", type=_count, help="its number")
+    job = add("job", job_command, "Sign a job: which release boxes shall run.", opens=False)
+    add_job_options(job)
     job.add_argument("--out", type=Path, help="file; standard output when left out")
-    job.add_argument("--id", help="of the job; random when left out")
     job.add_argument("--box", action="append", default=[], help="this box only; repeat for several")
-    job.add_argument("--deadline-s", type=_count, help="seconds from now for it to be activated")
-    job.add_argument("--manual", action="store_true", help="end the trial by an order only")
-    job.add_argument("--force", action="store_true", help="even if it went wrong there before")
+    add_push_options(
+        add("push", push_command, "Have boxes take a release, wave by wave.", opens=False)
+    )
+    for name, command, text in (
+        ("cancel", cancel_command, "Have boxes undo a job where it is not committed."),
+        ("commit", commit_command, "Have boxes end the trial of a job well, now."),
+    ):
+        add_order_options(add(name, command, text, opens=False))
+    add_fleet_options(
+        add("fleet", fleet_command, "Show what boxes tell of updates.", signs=False, opens=False)
+    )
 
 
 def init_command(options: argparse.Namespace) -> int:
@@ -246,42 +262,6 @@ def list_command(options: argparse.Namespace) -> int:
     return 0
 
 
-def job_command(options: argparse.Namespace) -> int:
-    """Sign a job."""
-    from pydantic import ValidationError
-
-    from skilld.updates.trust import Job, sign_job
-
-    if not options.key:
-        raise ArtefactError("a job needs a --key", path=Path(options.skill), reason="NO_KEY")
-    now_s = int(time.time())
-    try:
-        job = Job(
-            id=options.id or uuid.uuid4().hex,
-            issued_s=now_s,
-            skill=options.skill,
-            seq=options.seq,
-            boxes=tuple(options.box),
-            deadline_s=None if options.deadline_s is None else now_s + options.deadline_s,
-            commit="manual" if options.manual else "auto",
-            force=options.force,
-        )
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(map(str, first["loc"]))
-        raise ArtefactError(str(first["msg"]), path=Path(options.skill), key=key) from error
-    data = sign_job(job, signers_of(options))
-    if options.out is None:
-        print(data.decode())
-    else:
-        options.out.write_bytes(data)
-        if options.json:
-            print_json(job.model_dump(mode="json"))
-        else:
-            out.print(f"[bold]{options.out}[/]: job {job.id} for {job.skill} {job.seq}")
-    return 0
-
-
 def _advance(
     options: argparse.Namespace,
     repository: Repository,
@@ -334,14 +314,8 @@ def _public(
         parser.add_argument(flag, type=Path, required=True, metavar="FILE.pub", help=text)
 
 
-def _count(text: str) -> int:
-    if not text.isdecimal() or not int(text):
-        raise argparse.ArgumentTypeError(f"{text} is not a number from 1")
-    return int(text)
-
-
 def _days(text: str) -> int:
-    days = _count(text)
+    days = count(text)
     if days > 3650:
         raise argparse.ArgumentTypeError(f"{text} days are more than ten years")
     return days
