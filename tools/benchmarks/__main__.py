@@ -15,6 +15,7 @@ from benchmarks import (
     prefix_bench,
     share_bench,
     skill_bench,
+    update_bench,
 )
 from skilld.core.errors import SkilldError
 
@@ -75,6 +76,12 @@ def _parser() -> argparse.ArgumentParser:
             "precision",
             precision_bench,
             "One checkpoint with f32, int8 and int4 weights: accuracy, size, speed.",
+        ),
+        (
+            "update",
+            update_bench,
+            "A release to a box over MQTT, beside raw mosquitto; what a kill and a change cost; "
+            "what callers notice.",
         ),
     ):
         sub = commands.add_parser(

@@ -97,7 +97,7 @@ async def _measure(engine: Path, mode: Mode, *, repeats: int) -> dict[str, Any]:
             engine=EngineConfig(mode=mode),
         )
     )
-    skill = box.service.skills()[0].skill.id
+    skill = box.service.offering.skills()[0].skill.id
     box.start()
 
     async def ask(value: dict[str, Any], request_class: RequestClass) -> Any:
