@@ -14,6 +14,7 @@ assert skilld.training
 torch = pytest.importorskip("torch", reason="needs the [train] extra")
 transformers = pytest.importorskip("transformers", reason="needs the [train] extra")
 
+from skilld.core.errors import ArtefactError  # noqa: E402
 from skilld.training.batches import Batch, Sample, batches, make_batch  # noqa: E402
 from skilld.training.settings import ModelSettings, OptimiserSettings  # noqa: E402
 from skilld.training.trainer import Progress, exact_match_of, new_model, schedule, train  # noqa: E402
@@ -87,6 +88,38 @@ def test_fifty_steps_lower_the_loss_and_keep_a_loadable_checkpoint(tmp_path: Pat
         on_progress=again.append,
     )
     assert again == []
+
+
+def test_a_run_goes_on_with_more_layers_and_begins_with_the_answers_it_had(
+    tmp_path: Path,
+) -> None:
+    def run(model: object, num_steps: int) -> list[Progress]:
+        seen: list[Progress] = []
+        train(
+            model,
+            stream,
+            samples(40),
+            settings=OPTIMISER.model_copy(update={"num_steps": num_steps, "evaluate_every": 1}),
+            pad_id=0,
+            checkpoint_dir=tmp_path / "checkpoint",
+            state_path=tmp_path / "state.pt",
+            on_progress=seen.append,
+        )
+        return seen
+
+    run(new_model(MODEL, seed=1, pad_id=0, eos_id=1), 20)
+    deeper = MODEL.model_copy(update={"num_layers": 3})
+    model = new_model(deeper, seed=2, pad_id=0, eos_id=1)
+    ids = torch.from_numpy(make_batch(samples(40), pad_id=0).ids)
+    with torch.no_grad():
+        before = transformers.AutoModelForCausalLM.from_pretrained(tmp_path / "checkpoint")(ids)
+        run(model, 20)  # nothing is left to do but to take up
+        after = model(ids)
+    assert torch.allclose(after.logits.float(), before.logits.float(), atol=0.05)
+    assert [progress.step for progress in run(model, 22)] == [21, 22]
+    # What was deeper once is not cut short.
+    with pytest.raises(ArtefactError, match="only the number of layers may grow"):
+        run(new_model(MODEL, seed=1, pad_id=0, eos_id=1), 30)
 
 
 def test_only_the_answer_and_the_end_are_learned() -> None:

@@ -1,8 +1,9 @@
 """`train`: a small Llama from scratch on a CPU.
 
-Weights and activations are bfloat16, which runs two to five times faster than float32 on CPUs
-with AMX; the optimisers work on float32 master copies, because steps smaller than a bfloat16 ulp
-would be lost otherwise. Matrices inside the layers are updated by Muon, the rest by AdamW.
+Where the CPU has AMX, weights and activations are bfloat16, which runs there two to five times
+faster than float32; without it, float32 is the faster of the two by half and more. The optimisers
+work on float32 master copies, because steps smaller than a bfloat16 ulp would be lost otherwise.
+Checkpoints are bfloat16. Matrices inside the layers are updated by Muon, the rest by AdamW.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import numpy as np
 import torch
 import transformers
 
+from skilld.core.errors import ArtefactError
 from skilld.training.batches import Batch, Sample, make_batch
 from skilld.training.settings import ModelSettings, OptimiserSettings
 
@@ -85,18 +87,22 @@ def train(
     """Train `model` in place and keep the best checkpoint by exact match on `validation`.
 
     Args:
-        model: from `new_model`; is bfloat16 afterwards.
+        model: from `new_model`; is bfloat16 afterwards where the CPU has AMX.
         stream: gives batches without end from a step on; other batches for another step.
         validation: chooses the checkpoint.
         settings: steps and rates.
         pad_id: of the tokenizer.
         checkpoint_dir: where the best model is written, as a Hugging Face folder.
         state_path: if given, written at each look at the validation split, and taken up from
-            when it is there.
+            when it is there. `model` may have more layers than the one it was written by: these
+            add nothing at first (see `_Master.load`).
         on_progress: called now and then.
 
     Returns:
         Exact match of the kept checkpoint on the validation split, 0..1.
+
+    Raises:
+        ArtefactError: reason OTHER_MODEL: the state is of a model that this one cannot grow from.
     """
     torch.set_num_threads(settings.num_threads)
     master = _Master(model, settings)
@@ -109,7 +115,7 @@ def train(
         step, spent_s = state["step"], state["spent_s"]
         # Data may have been improved meanwhile; what was best on others is no yardstick.
         best = state["best"] if state.get("validation") == _digest(validation) else -1.0
-        master.load(state["master"])
+        master.load(state["master"], path=state_path)
     batches = stream(step)
     started_s, num_tokens, losses = time.monotonic(), 0, [float("nan")]
     done = max(step / settings.num_steps, spent_s / settings.time_limit_s)
@@ -176,12 +182,14 @@ def exact_match_of(model: Model, samples: Sequence[Sample], *, pad_id: int) -> f
 
 
 def save_checkpoint(model: Model, folder: Path) -> None:
-    """Write configuration and weights; the tokenizer lies there already.
+    """Write configuration and weights, in bfloat16; the tokenizer lies there already.
 
     Each file is replaced whole, so an interrupted run leaves the checkpoint before it.
     """
     fresh = folder.with_name(folder.name + ".new")
-    model.save_pretrained(fresh, safe_serialization=True)
+    halves = transformers.LlamaForCausalLM(model.config).to(torch.bfloat16)
+    halves.load_state_dict(model.state_dict())
+    halves.save_pretrained(fresh, safe_serialization=True)
     folder.mkdir(parents=True, exist_ok=True)
     for path in fresh.iterdir():
         path.replace(folder / path.name)
@@ -228,6 +236,7 @@ class _Master:
 
     def __init__(self, model: Model, settings: OptimiserSettings) -> None:
         named = list(model.named_parameters())
+        self._names = [name for name, _ in named]
         self._copies = [parameter.detach().float().clone() for _, parameter in named]
         matrices = [
             copy
@@ -236,7 +245,7 @@ class _Master:
         ]
         ids = {id(matrix) for matrix in matrices}
         others = [copy for copy in self._copies if id(copy) not in ids]
-        model.to(torch.bfloat16)
+        model.to(torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32)
         self._weights = [parameter for _, parameter in model.named_parameters()]
         self._muon = torch.optim.Muon(
             matrices,
@@ -250,7 +259,7 @@ class _Master:
         )
 
     def step(self, settings: OptimiserSettings, *, factor: float) -> None:
-        """Move by the gradients of the bfloat16 weights, then write the copies back."""
+        """Move by the gradients of the model's weights, then write the copies back."""
         for copy, weight in zip(self._copies, self._weights, strict=True):
             copy.grad = weight.grad.float()
             weight.grad = None
@@ -269,21 +278,41 @@ class _Master:
     def state(self) -> dict[str, Any]:
         """Everything a later run needs to go on."""
         return {
-            "copies": self._copies,
+            "copies": dict(zip(self._names, self._copies, strict=True)),
             "muon": self._muon.state_dict(),
             "adamw": self._adamw.state_dict(),
         }
 
-    def load(self, state: dict[str, Any]) -> None:
-        """Take up from `state()`."""
+    def load(self, state: dict[str, Any], *, path: Path) -> None:
+        """Take up from `state()`.
+
+        Layers the state does not know come last and write zeros into the residual stream, so the
+        deeper model starts out giving the answers of the shallower one: block expansion, as in
+        LLaMA Pro (arXiv 2401.02415). The optimisers then begin anew.
+
+        Raises:
+            ArtefactError: reason OTHER_MODEL.
+        """
+        saved: dict[str, Any] = state["copies"]
+        own = dict(zip(self._names, self._copies, strict=True))
+        new = [name for name in own if name not in saved]
+        if any(name not in own or own[name].shape != saved[name].shape for name in saved):
+            raise ArtefactError(
+                "is of a model with other layers than training.toml names; only the number of "
+                "layers may grow. Remove it to begin anew",
+                path=path,
+                reason="OTHER_MODEL",
+            )
         with torch.no_grad():
-            for copy, weight, saved in zip(
-                self._copies, self._weights, state["copies"], strict=True
-            ):
-                copy.copy_(saved)
-                weight.copy_(saved)
-        self._muon.load_state_dict(state["muon"])
-        self._adamw.load_state_dict(state["adamw"])
+            for name, copy, weight in zip(self._names, self._copies, self._weights, strict=True):
+                if name in saved:
+                    copy.copy_(saved[name])
+                elif name.endswith(("o_proj.weight", "down_proj.weight")):
+                    copy.zero_()
+                weight.copy_(copy)
+        if not new:
+            self._muon.load_state_dict(state["muon"])
+            self._adamw.load_state_dict(state["adamw"])
 
 
 def schedule(done: float, step: int, settings: OptimiserSettings) -> float:

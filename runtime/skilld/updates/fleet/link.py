@@ -156,7 +156,7 @@ class FleetLink:
             self._publish(topic, data)
 
     def job_at(self, box: str, release: str) -> bytes:
-        """The job the broker keeps for a box, or will once it has all that was sent; b"" for none."""
+        """The job the broker keeps for a box, or will once it has what was sent; b"" for none."""
         return self._sent.get(self.topics.job(box, release), self.jobs.get((box, release), b""))
 
     def take_reports(self) -> list[Report]:
