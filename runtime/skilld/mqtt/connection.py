@@ -1,8 +1,10 @@
 """`Connection`: paho in its own thread, and the event loop on this side of it.
 
-Everything here is called on the event loop; paho calls back on its thread, where nothing is decided
-and nothing can raise: a callback hands what it was told to the event loop and returns. Connecting
-(names, TCP, TLS) happens on paho's thread too, so a broker that is away costs nobody anything.
+Everything here is called on the event loop; paho calls back on its thread, where next to nothing is
+decided and nothing can raise: a callback hands what it was told to the event loop and returns. Only
+what is done with once the broker has its answer is acknowledged right there: that happens for every
+call, and needs nobody to wake up. Connecting (names, TCP, TLS) happens on paho's thread too, so a
+broker that is away costs nobody anything.
 
 A connection begins clean: what the broker would keep for an absent box belongs to calls that
 nobody waits for any more, and of a pool's calls it would go on keeping the box its share. Replies
@@ -18,7 +20,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
@@ -32,9 +34,9 @@ from skilld.mqtt.message import Delivery, Message
 from skilld.mqtt.paho_client import PahoClient
 from skilld.mqtt.paho_messages import (
     MAX_PACKET_BYTES,
+    PublishProperties,
     message_of,
     packet_limit_of,
-    properties_of,
 )
 
 _log = logging.getLogger("skilld.mqtt")
@@ -85,11 +87,13 @@ class Connection:
         self._listener = listener
         self._loop: asyncio.AbstractEventLoop | None = None
         self._backoff = Backoff(first_s=_FIRST_DELAY_S, max_s=_MAX_DELAY_S, dice=random.Random())
+        # What is to be acknowledged once the broker has a message at QoS 1, by packet id. Put in on
+        # the event loop, taken out on both threads.
         self._unsent: dict[int, Sequence[Delivery]] = {}
-        self._number = 0  # of the current connection
+        self._number = 0  # of the current connection; counted on paho's thread
         self._up_since_s = 0.0
+        self._num_waiting_for_quiet = 0
         self._is_quiet = asyncio.Event()
-        self._is_quiet.set()
         self._unwritten: set[int] = set()  # packet ids of QoS 0 that the socket has not taken yet
         self._is_written = asyncio.Event()
         self._refusals: set[str] = set()  # reasons that were said on this connection
@@ -122,7 +126,7 @@ class Connection:
         if self.is_up:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    await self._is_quiet.wait()
+                    await self.confirmed()
         self._loop = None  # callbacks from here on go nowhere
         self._client.disconnect()
         with contextlib.suppress(TimeoutError):
@@ -138,12 +142,13 @@ class Connection:
             acknowledges: what arrived and is done with once the broker has this one.
         """
         assert message.packet_bytes <= self.max_packet_bytes
-        info = self._client.publish(
+        publish = self._client.publish_here if self.is_up else self._client.publish
+        info = publish(
             message.topic,
             message.payload,
             qos=message.qos,
             retain=message.retain,
-            properties=properties_of(message, PacketTypes.PUBLISH),
+            properties=cast(Properties, PublishProperties(message)),
         )
         is_taken = info.rc in {MQTTErrorCode.MQTT_ERR_SUCCESS, MQTTErrorCode.MQTT_ERR_NO_CONN}
         if not is_taken or message.qos == 0:
@@ -153,7 +158,6 @@ class Connection:
             self._unwritten.add(info.mid)
         elif is_taken and message.qos:
             self._unsent[info.mid] = acknowledges
-            self._is_quiet.clear()
         return is_taken
 
     @property
@@ -172,12 +176,18 @@ class Connection:
 
     async def confirmed(self) -> None:
         """Wait until the broker has confirmed everything published at QoS 1."""
-        await self._is_quiet.wait()
+        self._num_waiting_for_quiet += 1
+        try:
+            while self._unsent:
+                self._is_quiet.clear()
+                await self._is_quiet.wait()
+        finally:
+            self._num_waiting_for_quiet -= 1
 
     def acknowledge(self, delivery: Delivery) -> None:
         """Tell the broker that a message is done with."""
         if delivery.packet_id and self.is_up and delivery.connection == self._number:
-            self._client.ack(delivery.packet_id, delivery.message.qos)
+            self._client.ack_here(delivery.packet_id, delivery.message.qos)
 
     def subscribe(self, subscriptions: Sequence[Subscription]) -> None:
         """Ask for messages; forgotten when the connection is lost."""
@@ -218,7 +228,6 @@ class Connection:
                 settings.will.payload,
                 qos=settings.will.qos,
                 retain=settings.will.retain,
-                properties=properties_of(settings.will, PacketTypes.WILLMESSAGE),
             )
         client.on_unreadable = lambda problem: self._tell(self._on_unreadable, problem)
         client.on_connect = lambda _client, _data, _flags, reason, properties: self._on_connack(
@@ -229,8 +238,8 @@ class Connection:
             self._on_disconnect(str(reason))
         )
         client.on_message = lambda _client, _data, message: self._on_message(message)
-        client.on_publish = lambda _client, _data, packet_id, reason, _properties: self._tell(
-            self._on_published, packet_id, reason
+        client.on_publish = lambda _client, _data, packet_id, reason, _properties: self._on_taken(
+            packet_id, reason
         )
         client.on_subscribe = lambda _client, _data, _id, reasons, _properties: self._tell(
             self._on_subscribed, reasons
@@ -247,6 +256,7 @@ class Connection:
     def _on_connack(self, reason: Any, max_packet_bytes: int) -> None:  # Any: paho's ReasonCode
         is_smaller = max_packet_bytes < self.max_packet_bytes
         if not reason.is_failure:
+            self._number += 1
             self._up_since_s = time.monotonic()
             if is_smaller:
                 # One that is too large now would cost every connection from here on.
@@ -275,7 +285,22 @@ class Connection:
         except UnicodeDecodeError:  # the topic; brokers do not let it through
             return
         packet_id = message.mid if message.qos else 0
-        self._tell(self._on_arrived, ours, packet_id, arrival_s)
+        self._tell(self._on_arrived, Delivery(ours, packet_id, self._number, arrival_s))
+
+    def _on_taken(self, packet_id: int, reason: Any) -> None:
+        """The broker has a message at QoS 1, or the operating system one at QoS 0.
+
+        The latter may be told on the event loop, too, before `publish` returns; and `publish` may
+        not have noted yet what a message at QoS 1 acknowledges. Both wait for their turn there.
+        """
+        deliveries = self._unsent.pop(packet_id, None)
+        if deliveries is None or reason.is_failure:
+            self._tell(self._on_published, packet_id, reason)
+        for delivery in deliveries or ():
+            if delivery.packet_id and delivery.connection == self._number:
+                self._client.ack(delivery.packet_id, delivery.message.qos)
+        if self._num_waiting_for_quiet:
+            self._tell(self._is_quiet.set)
 
     # --- on the event loop ---------------------------------------------------------------------
 
@@ -283,7 +308,6 @@ class Connection:
         if reason.is_failure:
             self._on_away(f"refuses this box: {reason}")
             return
-        self._number += 1
         self._forget_unwritten()
         if forgets:
             self._unsent.clear()
@@ -307,9 +331,9 @@ class Connection:
             _log.warning("the connection to the broker is lost: %s", reason)
             self._listener.on_down(reason)
 
-    def _on_arrived(self, message: Message, packet_id: int, arrival_s: float) -> None:
+    def _on_arrived(self, delivery: Delivery) -> None:
         if self.is_up:
-            self._listener.on_message(Delivery(message, packet_id, self._number, arrival_s))
+            self._listener.on_message(delivery)
 
     def _on_unreadable(self, problem: str) -> None:
         self.num_unreadable += 1
@@ -330,8 +354,7 @@ class Connection:
             self._is_written.set()
         for delivery in self._unsent.pop(packet_id, ()):
             self.acknowledge(delivery)
-        if not self._unsent:
-            self._is_quiet.set()
+        self._is_quiet.set()
 
     def _forget_unwritten(self) -> None:
         self._unwritten.clear()

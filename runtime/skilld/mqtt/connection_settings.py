@@ -32,7 +32,8 @@ class ConnectionSettings:
         max_unanswered: messages it may send before the first is acknowledged.
         max_packet_bytes: it drops larger ones.
         max_queued: messages of ours waiting for it before further ones are refused.
-        will: what it publishes when we are gone without a word; None for nothing.
+        will: what it publishes when we are gone without a word, without properties; None for
+            nothing.
     """
 
     address: BrokerAddress
@@ -55,7 +56,8 @@ def connection_settings(
     Args:
         config: of MQTT.
         client_id: the broker lets only one connection have it.
-        will: what it publishes when we are gone without a word; None for nothing.
+        will: what it publishes when we are gone without a word, without properties; None for
+            nothing.
 
     Raises:
         SkilldError: the configuration or one of its files cannot be right.

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
+import ssl
 import struct
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.properties import Properties
 
 _log = logging.getLogger("skilld.mqtt")
 
 
 class PahoClient(mqtt.Client):
-    """See the module docstring. All of it runs on paho's thread.
+    """See the module docstring. All of it runs on paho's thread but `publish_here` and `ack_here`.
+
+    These write on the calling thread, to spare a call the time in which paho's wakes up. One thread
+    besides paho's may use them.
 
     Attributes:
         problem: why it could not connect the last time.
@@ -37,6 +44,47 @@ class PahoClient(mqtt.Client):
         self.on_unreadable: Callable[[str], None] = lambda problem: None
         self.suppress_exceptions = True
         self.on_socket_open = _send_at_once
+        self._writing = threading.Lock()
+        self._bell: _Bell | None = None  # wakes paho's thread
+
+    def loop_start(self) -> MQTTErrorCode:
+        """Start paho's thread."""
+        code = super().loop_start()
+        if self._sockpairW is not None and self._bell is None:
+            self._bell = _Bell(self._sockpairW)
+            self._sockpairW = self._bell  # type: ignore[assignment]  # of it paho uses no more
+        return code
+
+    def publish_here(
+        self, topic: str, payload: bytes, *, qos: int, retain: bool, properties: Properties
+    ) -> mqtt.MQTTMessageInfo:
+        """`publish`, written to the socket before it returns, if that takes it."""
+        with self._writes_here():
+            return self.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+
+    def ack_here(self, packet_id: int, qos: int) -> None:
+        """`ack`, written to the socket before it returns, if that takes it."""
+        with self._writes_here():
+            self.ack(packet_id, qos)
+
+    @contextlib.contextmanager
+    def _writes_here(self) -> Iterator[None]:
+        bell = self._bell
+        # Reading and writing at the same time is safe on sockets, and not on TLS.
+        if bell is None or isinstance(self._sock, ssl.SSLSocket):
+            yield
+            return
+        bell.is_muted = True
+        try:
+            yield
+        finally:
+            bell.is_muted = False
+        if self._packet_write() != MQTTErrorCode.MQTT_ERR_SUCCESS:
+            bell.send(b"0")  # the rest, or what is wrong, is for paho's thread
+
+    def _packet_write(self) -> MQTTErrorCode:
+        with self._writing:  # a packet that was half written goes on before any other
+            return super()._packet_write()
 
     def reconnect(self) -> MQTTErrorCode:
         """Connect; every failure is an OSError, which paho's loop expects."""
@@ -69,6 +117,22 @@ class PahoClient(mqtt.Client):
         (topic_bytes,) = struct.unpack_from(">H", packet["packet"])
         (packet_id,) = struct.unpack_from(">H", packet["packet"], 2 + topic_bytes)
         return self.ack(packet_id, 1)
+
+
+class _Bell:
+    """What paho writes a byte to when its thread shall look what is queued; can be kept quiet."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._socket = sock
+        self.is_muted = False
+
+    def send(self, data: bytes) -> int:
+        """Ring it."""
+        return len(data) if self.is_muted else self._socket.send(data)
+
+    def close(self) -> None:
+        """It rings no more."""
+        self._socket.close()
 
 
 def _send_at_once(_client: object, _data: object, sock: Any) -> None:  # Any: TCP, TLS or unix

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.properties import Properties
+from paho.mqtt.properties import VariableByteIntegers
 
 from skilld.mqtt.message import Message
 
 MAX_PACKET_BYTES = 268_435_455  # the protocol's own limit
+_MAX_STRING_BYTES = 0xFFFF
 
 
 def packet_limit_of(properties: Any) -> int:  # Any: paho leaves its attributes untyped
@@ -17,27 +18,44 @@ def packet_limit_of(properties: Any) -> int:  # Any: paho leaves its attributes 
     return int(getattr(properties, "MaximumPacketSize", MAX_PACKET_BYTES))
 
 
-def properties_of(message: Message, kind: int) -> Properties | None:
-    """Properties of a message to send; None when it has none.
+class PublishProperties:
+    """Properties of a PUBLISH packet, as they go over the wire: MQTT 5.0, section 2.2.2.
+
+    Stands in for paho's `Properties`, of which paho needs nothing but `pack` to send a message;
+    that one takes as long as all the rest of sending.
 
     Args:
         message: to send.
-        kind: of the packet, one of paho's `PacketTypes`.
     """
-    wanted = {
-        "ResponseTopic": message.response_topic,
-        "CorrelationData": message.correlation,
-        "MessageExpiryInterval": message.expiry_s,
-        "ContentType": message.content_type,
-        "UserProperty": list(message.user) or None,
-    }
-    given = {name: value for name, value in wanted.items() if value is not None}
-    if not given:
-        return None
-    properties = Properties(kind)
-    for name, value in given.items():
-        setattr(properties, name, value)
-    return properties
+
+    def __init__(self, message: Message) -> None:
+        self._message = message
+
+    def pack(self) -> bytes:
+        """Length and content.
+
+        Raises:
+            ValueError: a string has no UTF-8, or is too long for the protocol.
+        """
+        message, parts = self._message, []
+        if message.expiry_s is not None:
+            parts.append(b"\x02" + message.expiry_s.to_bytes(4, "big"))
+        if message.content_type is not None:
+            parts.append(b"\x03" + _string(message.content_type.encode()))
+        if message.response_topic is not None:
+            parts.append(b"\x08" + _string(message.response_topic.encode()))
+        if message.correlation is not None:
+            parts.append(b"\x09" + _string(message.correlation))
+        for key, value in message.user:
+            parts.append(b"\x26" + _string(key.encode()) + _string(value.encode()))
+        content = b"".join(parts)
+        return bytes(VariableByteIntegers.encode(len(content))) + content
+
+
+def _string(data: bytes) -> bytes:
+    if len(data) > _MAX_STRING_BYTES:
+        raise ValueError(f"a property has {len(data)} bytes, MQTT has room for {_MAX_STRING_BYTES}")
+    return len(data).to_bytes(2, "big") + data
 
 
 def message_of(message: mqtt.MQTTMessage) -> Message:

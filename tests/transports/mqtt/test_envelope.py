@@ -16,6 +16,7 @@ from skilld.core.errors import (
 )
 from skilld.core.request import RequestClass
 from skilld.mqtt.message import Message
+from skilld.mqtt.paho_messages import PublishProperties
 from skilld.mqtt.topics import Topics
 from skilld.transports.mqtt.envelope import (
     ReplyAddress,
@@ -261,15 +262,9 @@ def test_long_texts_of_callers_do_not_grow_the_reply() -> None:
 
 
 def test_a_packet_is_never_larger_than_reckoned() -> None:
-    from paho.mqtt.packettypes import PacketTypes
-
-    from skilld.mqtt.paho_messages import properties_of
-
     address = ReplyAddress(REPLIES, correlation=b"x" * 40)
     body = event_body("delta", {"text": "語" * 50}, request_id="r", box="b")
     message = reply(address, body, seq=3, is_final=False)
-    properties = properties_of(message, PacketTypes.PUBLISH)
-    assert properties is not None
-    packed = len(properties.pack())
+    packed = len(PublishProperties(message).pack())
     exact = 5 + 2 + len(message.topic.encode()) + 2 + packed + len(message.payload)
     assert exact <= message.packet_bytes <= exact + 64

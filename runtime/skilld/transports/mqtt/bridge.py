@@ -92,7 +92,7 @@ class MqttBridge:
             ),
         )
         self._memory = memory
-        self._tasks: dict[Entry, asyncio.Task[Body]] = {}
+        self._tasks: dict[Entry, asyncio.Task[None]] = {}
         self._is_draining = False
         self._is_stopping = False
         self._ticker: asyncio.Task[None] | None = None
@@ -237,23 +237,31 @@ class MqttBridge:
             self._tasks[entry] = task
             task.add_done_callback(functools.partial(self._on_done, entry))
 
-    async def _work(self, entry: Entry) -> Body:
-        skill = self._service.offering.get(entry.request.skill)
-        if entry.request.streams:
-            outcome = await self._stream(entry)
+    async def _work(self, entry: Entry) -> None:
+        try:
+            skill = self._service.offering.get(entry.request.skill)
+            if entry.request.streams:
+                outcome = await self._stream(entry)
+            else:
+                outcome = await self._service.invoke(self._call(entry))
+            body = answer_body(
+                outcome, request_id=entry.request_id, entry=skill, box=self._topics.box
+            )
+        except Exception as error:
+            if self._tasks.pop(entry, None) is not None:  # else cut off, and answered there
+                self._end(entry, self._error_body(entry, error_of(error)))
         else:
-            outcome = await self._service.invoke(self._call(entry))
-        return answer_body(outcome, request_id=entry.request_id, entry=skill, box=self._topics.box)
+            # Not when the task is done: that is told one turn of the event loop later.
+            if self._tasks.pop(entry, None) is not None:
+                self._end(entry, body, is_remembered=True)
 
-    def _on_done(self, entry: Entry, task: asyncio.Task[Body]) -> None:
+    def _on_done(self, entry: Entry, task: asyncio.Task[None]) -> None:
         if self._tasks.pop(entry, None) is None:
-            return  # cut off at the stop, and answered there
+            return  # answered, or cut off at the stop and answered there
         if task.cancelled():
             self._end(entry, self._error_body(entry, _cancelled()), is_remembered=True)
         elif (error := task.exception()) is not None:
             self._end(entry, self._error_body(entry, error_of(error)))
-        else:
-            self._end(entry, task.result(), is_remembered=True)
 
     def _call(self, entry: Entry) -> Call:
         left_s = entry.deadline_s - time.monotonic()
