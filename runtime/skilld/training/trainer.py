@@ -245,7 +245,8 @@ class _Master:
         ]
         ids = {id(matrix) for matrix in matrices}
         others = [copy for copy in self._copies if id(copy) not in ids]
-        model.to(torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32)
+        has_amx = torch.cpu.get_capabilities().get("amx_bf16", False)
+        model.to(torch.bfloat16 if has_amx else torch.float32)
         self._weights = [parameter for _, parameter in model.named_parameters()]
         self._muon = torch.optim.Muon(
             matrices,
