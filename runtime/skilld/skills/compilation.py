@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import threading
+import weakref
 from pathlib import Path
 
 from skilld.core.errors import ArtefactError, InvalidRequestError
@@ -16,6 +18,12 @@ from skilld.skills.tokenizer import Tokenizer
 
 SKILLS_DIR = "skills"
 TOKENIZER_NAME = "tokenizer.json"
+
+# Of all engines whose skills are in use, by tokenizer.
+_compilers: weakref.WeakValueDictionary[tuple[str, int, tuple[int, ...]], ConstraintCompiler] = (
+    weakref.WeakValueDictionary()
+)
+_compilers_lock = threading.Lock()
 
 
 def compile_engine(
@@ -33,7 +41,7 @@ def compile_engine(
             of one id.
     """
     tokenizer = Tokenizer(engine_dir / TOKENIZER_NAME)
-    compiler = ConstraintCompiler(tokenizer.json_text, manifest.vocabulary)
+    compiler = _compiler_of(tokenizer, manifest)
     paths = sorted((engine_dir / SKILLS_DIR).glob("*.toml"))
     if not paths:
         raise ArtefactError(
@@ -54,6 +62,22 @@ def compile_engine(
             )
         fresh[skill.id] = _compile(skill, path, manifest, tokenizer, compiler, lane=lane)
     return list(fresh.values())
+
+
+def _compiler_of(tokenizer: Tokenizer, manifest: EngineManifest) -> ConstraintCompiler:
+    """The one for this vocabulary.
+
+    Versions of an engine share theirs: to make one takes tens of milliseconds in which nothing else
+    of the interpreter runs, and that would be felt by the calls that the old version answers
+    meanwhile.
+    """
+    vocabulary = manifest.vocabulary
+    key = (tokenizer.json_text, vocabulary.size, vocabulary.eos_ids)
+    with _compilers_lock:
+        compiler = _compilers.get(key)
+        if compiler is None:
+            compiler = _compilers[key] = ConstraintCompiler(tokenizer.json_text, vocabulary)
+        return compiler
 
 
 def _compile(
@@ -90,10 +114,12 @@ def _compile(
         tokenizer=tokenizer,
         constraints=constraints,
         mark_tokens=_mark_tokens(skill, path, manifest, tokenizer, compiler),
-        compiler=compiler if skill.spans is not None and skill.spans.tools is not None else None,
+        compiler=compiler,
         lane=lane,
     )
-    entry.encode(entry.prompt.render({}))  # the template's tokens, before the first call
+    # What the first call would make else, while all others wait for it.
+    entry.encode(entry.prompt.render({}))
+    _ = entry.input_validator, entry.output_validator
     return entry
 
 

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 from skilld.core.errors import EngineError, InvalidRequestError
 from skilld.core.manifest import Vocabulary
 
+# Schemas of all versions of an engine that are loaded, and of some that were.
+_MAX_KEPT = 256
+
 
 class ConstraintCompiler:
-    """Compiles schemas for one engine's vocabulary, each schema once.
+    """Compiles schemas for one vocabulary, each schema once. Any thread may.
 
     Args:
         tokenizer_json: content of the engine's `tokenizer.json`.
@@ -27,7 +30,7 @@ class ConstraintCompiler:
         self._tokenizer = LLTokenizer(
             tokenizer_json, n_vocab=vocabulary.size, eos_token=list(vocabulary.eos_ids)
         )
-        self._compile = functools.cache(self._compile_text)
+        self._compile = functools.lru_cache(_MAX_KEPT)(self._compile_text)
 
     def spelling(self, token_id: int) -> bytes:
         """What a token writes, in UTF-8; may be part of a character."""

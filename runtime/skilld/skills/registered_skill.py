@@ -55,8 +55,8 @@ class RegisteredSkill:
         constraints: the compiled decoding schema, by the kinds of spans an input has something
             of; empty for free text.
         mark_tokens: of the spans; None when the skill has none.
-        compiler: of that engine, for a skill whose inputs bring tools: each call has a schema of
-            its own.
+        compiler: of that engine's vocabulary. A skill whose inputs bring tools has a schema for
+            each call. None where nothing is decoded.
         lane: what the engine is called inside the box, where two versions of one engine may be
             loaded; None for its own name.
     """
@@ -175,7 +175,9 @@ class RegisteredSkill:
         )
 
     def _constraint(self, call: PreparedCall) -> ConstraintState:
-        if self.compiler is not None and call.marked is not None:
+        has_tools = self.skill.spans is not None and self.skill.spans.tools is not None
+        if has_tools and call.marked is not None:
+            assert self.compiler is not None
             schema = self.skill.decoding_schema_for(call.span_kinds, marked=call.marked)
             constraint = self.compiler.compile_once(schema)
         else:
