@@ -141,7 +141,6 @@ class Connection:
             message: larger ones than the broker takes must not be given.
             acknowledges: what arrived and is done with once the broker has this one.
         """
-        assert message.packet_bytes <= self.max_packet_bytes
         publish = self._client.publish_here if self.is_up else self._client.publish
         info = publish(
             message.topic,

@@ -50,8 +50,8 @@ class PahoClient(mqtt.Client):
     def loop_start(self) -> MQTTErrorCode:
         """Start paho's thread."""
         code = super().loop_start()
-        if self._sockpairW is not None and self._bell is None:
-            self._bell = _Bell(self._sockpairW)
+        if self._sockpairW is not None and self._thread is not None and self._bell is None:
+            self._bell = _Bell(self._sockpairW, wakes=self._thread)
             self._sockpairW = self._bell  # type: ignore[assignment]  # of it paho uses no more
         return code
 
@@ -120,15 +120,21 @@ class PahoClient(mqtt.Client):
 
 
 class _Bell:
-    """What paho writes a byte to when its thread shall look what is queued; can be kept quiet."""
+    """What paho writes a byte to when its thread shall look what is queued.
 
-    def __init__(self, sock: socket.socket) -> None:
+    Silent while it is muted, and to that thread itself, which looks before it sleeps.
+    """
+
+    def __init__(self, sock: socket.socket, *, wakes: threading.Thread) -> None:
         self._socket = sock
+        self._wakes = wakes
         self.is_muted = False
 
     def send(self, data: bytes) -> int:
         """Ring it."""
-        return len(data) if self.is_muted else self._socket.send(data)
+        if self.is_muted or threading.get_ident() == self._wakes.ident:
+            return len(data)
+        return self._socket.send(data)
 
     def close(self) -> None:
         """It rings no more."""

@@ -318,17 +318,18 @@ class MqttBridge:
         assert self._connection is not None
         self._figures.replied(body)
         message = reply(waiter.address, body, seq=seq)
-        limit = self._connection.max_packet_bytes
-        if message.packet_bytes > limit:
+        limit, num_bytes = self._connection.max_packet_bytes, message.packet_bytes
+        if num_bytes > limit:
             error = EngineError(
-                f"the reply has {message.packet_bytes} bytes, the broker takes {limit}; raise its "
+                f"the reply has {num_bytes} bytes, the broker takes {limit}; raise its "
                 "max_packet_size",
                 reason="REPLY_TOO_LARGE",
             )
             request_id = dict(body.user).get("request_id", "")
             short = error_body(error, request_id=request_id, box=self._topics.box)
             message = reply(waiter.address, short, seq=seq)
-        if message.packet_bytes > limit:
+            num_bytes = message.packet_bytes
+        if num_bytes > limit:
             self._connection.acknowledge(waiter.delivery)
         elif not self._connection.publish(message, acknowledges=[waiter.delivery]):
             _log.warning("a reply was dropped: too many wait for the broker")
