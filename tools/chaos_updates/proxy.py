@@ -14,7 +14,6 @@ import struct
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from chaos_updates.link import Link, LinkRule
@@ -62,12 +61,7 @@ class BadLine:
             raise RuntimeError("the proxy does not listen")
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stop)
         self._thread.join(_START_TIMEOUT_S)
 

@@ -7,7 +7,6 @@ import contextlib
 import logging
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 
 from skilld.app.box import Box
@@ -19,10 +18,6 @@ from skilld.kvcache.pressure import PressureGauge
 from skilld.transports.grpc_server import GrpcServer
 from skilld.transports.metrics_server import MetricsServer
 from skilld.transports.mqtt import MqttBridge
-
-# How long a thread that computes in Python may keep the interpreter from the others. While one
-# engine is loaded, each step of another waits for it several times: Python's own 5 ms would add up.
-_SWITCH_S = 0.0005
 
 _log = logging.getLogger("skilld.daemon")
 
@@ -36,7 +31,6 @@ def run(config: Config) -> int:
         SkilldError: the engines do not fit, none could be loaded, or an address cannot be
             listened on.
     """
-    sys.setswitchinterval(_SWITCH_S)
     return asyncio.run(_serve(config))
 
 

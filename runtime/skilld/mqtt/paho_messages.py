@@ -22,7 +22,7 @@ class PublishProperties:
     """Properties of a PUBLISH packet, as they go over the wire: MQTT 5.0, section 2.2.2.
 
     Stands in for paho's `Properties`, of which paho needs nothing but `pack` to send a message;
-    that one takes as long as all the rest of sending.
+    that one takes half of the time of sending.
 
     Args:
         message: to send.

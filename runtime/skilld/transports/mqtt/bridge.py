@@ -238,6 +238,7 @@ class MqttBridge:
             task.add_done_callback(functools.partial(self._on_done, entry))
 
     async def _work(self, entry: Entry) -> None:
+        is_answered = False
         try:
             skill = self._service.offering.get(entry.request.skill)
             if entry.request.streams:
@@ -247,21 +248,16 @@ class MqttBridge:
             body = answer_body(
                 outcome, request_id=entry.request_id, entry=skill, box=self._topics.box
             )
+            is_answered = True
         except Exception as error:
-            if self._tasks.pop(entry, None) is not None:  # else cut off, and answered there
-                self._end(entry, self._error_body(entry, error_of(error)))
-        else:
-            # Not when the task is done: that is told one turn of the event loop later.
-            if self._tasks.pop(entry, None) is not None:
-                self._end(entry, body, is_remembered=True)
+            body = self._error_body(entry, error_of(error))
+        # Here and not when the task is done: that is told one turn of the event loop later.
+        if self._tasks.pop(entry, None) is not None:  # else cut off at the stop, and answered there
+            self._end(entry, body, is_remembered=is_answered)
 
-    def _on_done(self, entry: Entry, task: asyncio.Task[None]) -> None:
-        if self._tasks.pop(entry, None) is None:
-            return  # answered, or cut off at the stop and answered there
-        if task.cancelled():
+    def _on_done(self, entry: Entry, _task: asyncio.Task[None]) -> None:
+        if self._tasks.pop(entry, None) is not None:  # it was cancelled, perhaps before it began
             self._end(entry, self._error_body(entry, _cancelled()), is_remembered=True)
-        elif (error := task.exception()) is not None:
-            self._end(entry, self._error_body(entry, error_of(error)))
 
     def _call(self, entry: Entry) -> Call:
         left_s = entry.deadline_s - time.monotonic()

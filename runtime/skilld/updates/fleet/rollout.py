@@ -146,11 +146,6 @@ class Rollout:
         return list(self._boxes.values())
 
     @property
-    def num_failures(self) -> int:
-        """Boxes that count as failed now."""
-        return len(self._in(_BAD))
-
-    @property
     def wave(self) -> int:
         """The wave that is on its way, from 0; the last one when all have ended."""
         waiting = [b.wave for b in self._boxes.values() if not (b.has_ended or b.stage in _BAD)]
