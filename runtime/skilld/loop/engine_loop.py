@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import queue
@@ -29,8 +28,6 @@ _log = logging.getLogger("skilld.loop")
 # A check reads every block ever used. Between two calls of a busy box it would only delay both:
 # the reply of the one, which waits for this thread to let go of the interpreter, and the other.
 _IDLE_BEFORE_CHECK_S = 0.25
-# The next call often takes the blocks that the last one left: then their pages may as well stay.
-_IDLE_BEFORE_SETTLING_S = 0.02
 # Requests wait and nothing can run: only when the host is short of memory. Look again this often.
 _BLOCKED_WAIT_S = 0.02
 
@@ -215,12 +212,7 @@ class EngineLoop:
             message()
 
     def _wait_for_message(self) -> Callable[[], None]:
-        """Block until there is something to do; meanwhile, do what need not be done during calls.
-
-        Memory goes back, and when it takes longer the accounts are proven.
-        """
-        with contextlib.suppress(queue.Empty):
-            return self._inbox.get(timeout=_IDLE_BEFORE_SETTLING_S)
+        """Block until there is something to do; the accounts are proven when that takes long."""
         self._settle_pages()
         try:
             return self._inbox.get(timeout=_IDLE_BEFORE_CHECK_S)
