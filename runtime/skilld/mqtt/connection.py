@@ -22,7 +22,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
-import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
@@ -35,7 +34,6 @@ from skilld.mqtt.paho_client import PahoClient
 from skilld.mqtt.paho_messages import (
     MAX_PACKET_BYTES,
     PublishProperties,
-    message_of,
     packet_limit_of,
 )
 
@@ -236,7 +234,7 @@ class Connection:
         client.on_disconnect = lambda _client, _data, _flags, reason, _properties: (
             self._on_disconnect(str(reason))
         )
-        client.on_message = lambda _client, _data, message: self._on_message(message)
+        client.on_arrival = self._on_arrival
         client.on_publish = lambda _client, _data, packet_id, reason, _properties: self._on_taken(
             packet_id, reason
         )
@@ -277,14 +275,9 @@ class Connection:
         delay_s = self._backoff.delay_s()
         self._client.reconnect_delay_set(delay_s, delay_s)  # type: ignore[arg-type]
 
-    def _on_message(self, message: mqtt.MQTTMessage) -> None:
-        arrival_s = time.monotonic()
-        try:
-            ours = message_of(message)
-        except UnicodeDecodeError:  # the topic; brokers do not let it through
-            return
-        packet_id = message.mid if message.qos else 0
-        self._tell(self._on_arrived, Delivery(ours, packet_id, self._number, arrival_s))
+    def _on_arrival(self, message: Message, packet_id: int) -> None:
+        delivery = Delivery(message, packet_id, self._number, time.monotonic())
+        self._tell(self._on_arrived, delivery)
 
     def _on_taken(self, packet_id: int, reason: Any) -> None:
         """The broker has a message at QoS 1, or the operating system one at QoS 0.

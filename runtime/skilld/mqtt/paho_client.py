@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import socket
 import ssl
-import struct
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Literal
 
 import paho.mqtt.client as mqtt
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
+from paho.mqtt.reasoncodes import ReasonCode
+
+from skilld.mqtt.message import Message
+from skilld.mqtt.paho_messages import read_publish
 
 _log = logging.getLogger("skilld.mqtt")
+
+_SUCCESS = MQTTErrorCode.MQTT_ERR_SUCCESS
+# Of the first byte of a PUBLISH packet: its quality of service.
+_ONCE, _MORE_THAN_ONCE = 0b010, 0b100
+# Most acknowledgements are a packet id and nothing else, which means that all is well. paho makes
+# objects for what is not there, in more time than the rest of an acknowledgement takes.
+_PLAIN_ACK_BYTES = 2
+_TAKEN = ReasonCode(PacketTypes.PUBACK)
+_NO_PROPERTIES = Properties(PacketTypes.PUBACK)
 
 
 class PahoClient(mqtt.Client):
@@ -26,10 +38,11 @@ class PahoClient(mqtt.Client):
 
     Attributes:
         problem: why it could not connect the last time.
-        on_unreadable: told of a message that paho cannot read, and why. It is dropped, and nothing
+        on_arrival: told of a message and the packet id to acknowledge it by, 0 at QoS 0. Must not
+            raise. It stands in for paho's `on_message`, which is not called.
+        on_unreadable: told of a message that cannot be read, and why. It is dropped, and nothing
             else happens: the connection goes on, so who sends such messages harms nobody else.
-            paho would give the connection up. A user property with U+FEFF is one: the standard
-            allows it, brokers hand it on, paho refuses it.
+            paho would give the connection up.
     """
 
     def __init__(self, client_id: str, *, is_unix: bool) -> None:
@@ -41,6 +54,7 @@ class PahoClient(mqtt.Client):
             manual_ack=True,
         )
         self.problem = ""
+        self.on_arrival: Callable[[Message, int], None] = lambda message, packet_id: None
         self.on_unreadable: Callable[[str], None] = lambda problem: None
         self.suppress_exceptions = True
         self.on_socket_open = _send_at_once
@@ -59,28 +73,34 @@ class PahoClient(mqtt.Client):
         self, topic: str, payload: bytes, *, qos: int, retain: bool, properties: Properties
     ) -> mqtt.MQTTMessageInfo:
         """`publish`, written to the socket before it returns, if that takes it."""
-        with self._writes_here():
+        is_here = self._begin_writing()
+        try:
             return self.publish(topic, payload, qos=qos, retain=retain, properties=properties)
+        finally:
+            if is_here:
+                self._end_writing()
 
     def ack_here(self, packet_id: int, qos: int) -> None:
         """`ack`, written to the socket before it returns, if that takes it."""
-        with self._writes_here():
-            self.ack(packet_id, qos)
-
-    @contextlib.contextmanager
-    def _writes_here(self) -> Iterator[None]:
-        bell = self._bell
-        # Reading and writing at the same time is safe on sockets, and not on TLS.
-        if bell is None or isinstance(self._sock, ssl.SSLSocket):
-            yield
-            return
-        bell.is_muted = True
+        is_here = self._begin_writing()
         try:
-            yield
+            self.ack(packet_id, qos)
         finally:
-            bell.is_muted = False
-        if self._packet_write() != MQTTErrorCode.MQTT_ERR_SUCCESS:
-            bell.send(b"0")  # the rest, or what is wrong, is for paho's thread
+            if is_here:
+                self._end_writing()
+
+    def _begin_writing(self) -> bool:
+        # Reading and writing at the same time is safe on sockets, and not on TLS.
+        if self._bell is None or isinstance(self._sock, ssl.SSLSocket):
+            return False
+        self._bell.is_muted = True
+        return True
+
+    def _end_writing(self) -> None:
+        assert self._bell is not None
+        self._bell.is_muted = False
+        if self._packet_write() != _SUCCESS:
+            self._bell.send(b"0")  # the rest, or what is wrong, is for paho's thread
 
     def _packet_write(self) -> MQTTErrorCode:
         with self._writing:  # a packet that was half written goes on before any other
@@ -106,17 +126,36 @@ class PahoClient(mqtt.Client):
             return MQTTErrorCode.MQTT_ERR_PROTOCOL
 
     def _handle_publish(self) -> MQTTErrorCode:
-        try:
-            return super()._handle_publish()
-        except Exception as error:  # whatever paho trips over; the packet as such was whole
-            self.on_unreadable(str(error) or type(error).__name__)
         packet = self._in_packet
-        if packet["command"] & 0x06 == 0:
-            return MQTTErrorCode.MQTT_ERR_SUCCESS
-        # Without this it would keep its place in the broker's window for ever.
-        (topic_bytes,) = struct.unpack_from(">H", packet["packet"])
-        (packet_id,) = struct.unpack_from(">H", packet["packet"], 2 + topic_bytes)
-        return self.ack(packet_id, 1)
+        flags, content = packet["command"], bytes(packet["packet"])
+        if flags & _MORE_THAN_ONCE:
+            _log.error("a message came at a quality of service that was not asked for")
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        try:
+            message, packet_id = read_publish(flags, content)
+        except ValueError as error:
+            self.on_unreadable(str(error))
+            # Without this it would keep its place in the broker's window for ever.
+            return self._acknowledge_unread(content) if flags & _ONCE else _SUCCESS
+        self.on_arrival(message, packet_id)
+        return _SUCCESS
+
+    def _acknowledge_unread(self, content: bytes) -> MQTTErrorCode:
+        """Acknowledge a message of which the topic can be skipped, at least."""
+        id_at = 2 + int.from_bytes(content[:2], "big")
+        if id_at + 2 > len(content):
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        return self.ack(int.from_bytes(content[id_at : id_at + 2], "big"), 1)
+
+    def _handle_pubackcomp(self, cmd: Literal["PUBACK", "PUBCOMP"]) -> MQTTErrorCode:
+        content = self._in_packet["packet"]
+        if len(content) != _PLAIN_ACK_BYTES:
+            return super()._handle_pubackcomp(cmd)
+        packet_id = int.from_bytes(content, "big")
+        with self._out_message_mutex:
+            if packet_id in self._out_messages:
+                return self._do_on_publish(packet_id, _TAKEN, _NO_PROPERTIES)
+        return _SUCCESS
 
 
 class _Bell:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import time
+from collections.abc import AsyncIterator
 
 import pytest
-from tests.brokers import PATIENCE_S, Broker, StartBroker
+from tests.brokers import PATIENCE_S, StartBroker
 
 from skilld.config import MqttConfig
 from skilld.mqtt.connection import Connection, Subscription
@@ -23,8 +25,8 @@ TAKEN_BYTES = 8_000  # at once, by a socket that takes little
 class Echo:
     """Listens to what it says itself."""
 
-    def __init__(self, broker: Broker) -> None:
-        settings = connection_settings(MqttConfig(broker=broker.address), client_id="me", will=None)
+    def __init__(self, address: str) -> None:
+        settings = connection_settings(MqttConfig(broker=address), client_id="me", will=None)
         assert settings is not None
         self.came: list[Message] = []
         self.is_up = asyncio.Event()
@@ -67,7 +69,7 @@ def take_little(connection: Connection, monkeypatch: pytest.MonkeyPatch) -> None
 async def test_what_two_threads_write_arrives_whole(
     start_broker: StartBroker, monkeypatch: pytest.MonkeyPatch, takes_little: bool
 ) -> None:
-    echo = Echo(start_broker())
+    echo = Echo(start_broker().address)
     connection = echo.connection
     connection.start()
     try:
@@ -94,3 +96,75 @@ async def test_what_two_threads_write_arrives_whole(
         message(number).payload for number in range(NUM_MESSAGES)
     }
     assert connection._number == 1  # nothing was broken on the way
+
+
+class LooseBroker:
+    """Accepts a client and passes on what no good broker would; remembers what it is told.
+
+    mosquitto refuses such messages itself, so that there is no other way to have them delivered.
+    """
+
+    def __init__(self, *packets: bytes) -> None:
+        self._packets = packets
+        self.num_clients = 0
+        self.told = b""
+        self.port = 0
+
+    @contextlib.asynccontextmanager
+    async def serving(self) -> AsyncIterator[LooseBroker]:
+        async with await asyncio.start_server(self._serve, "127.0.0.1", 0) as server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield self
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.num_clients += 1
+        await reader.read(1000)
+        writer.write(b"\x20\x03\x00\x00\x00" + b"".join(self._packets))
+        while data := await reader.read(1000):
+            self.told += data
+        writer.close()
+
+
+def publish_packet(number: int, properties: bytes, *, qos: int) -> bytes:
+    packet_id = number.to_bytes(2, "big") if qos else b""
+    content = b"\x00\x01t" + packet_id + bytes([len(properties)]) + properties + b"payload"
+    return bytes([0x30 | qos << 1, len(content)]) + content
+
+
+@pytest.mark.parametrize("qos", [0, 1])
+async def test_a_message_that_cannot_be_read_is_dropped_and_acknowledged(
+    caplog: pytest.LogCaptureFixture, qos: int
+) -> None:
+    poison = b"\x26\x00\x01k\x00\x02\xff\xfe"
+    packets = [publish_packet(number, poison, qos=qos) for number in (1, 2, 3)]
+    async with LooseBroker(*packets, publish_packet(4, b"", qos=1)).serving() as broker:
+        echo = Echo(f"127.0.0.1:{broker.port}")
+        echo.connection.start()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while b"\x40\x02\x00\x04" not in broker.told:  # noqa: ASYNC110 - of a socket
+                    await asyncio.sleep(0.01)
+        finally:
+            await echo.connection.stop(1.0)
+    assert [one.payload for one in echo.came] == [b"payload"]
+    assert echo.connection.num_unreadable == 3
+    assert caplog.text.count("could not be read and was dropped") == 1
+    for number in (1, 2, 3):
+        assert (b"\x40\x02\x00" + bytes([number]) in broker.told) == (qos == 1)
+    assert broker.num_clients == 1
+
+
+async def test_a_message_at_a_quality_nobody_asked_for_costs_the_connection(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with LooseBroker(publish_packet(1, b"", qos=2)).serving() as broker:
+        echo = Echo(f"127.0.0.1:{broker.port}")
+        echo.connection.start()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while broker.num_clients < 2:  # noqa: ASYNC110 - of a socket
+                    await asyncio.sleep(0.01)
+        finally:
+            await echo.connection.stop(1.0)
+    assert echo.came == []
+    assert "quality of service that was not asked for" in caplog.text
