@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import queue
@@ -25,8 +26,12 @@ T = TypeVar("T")
 
 _log = logging.getLogger("skilld.loop")
 
+# The next call often takes the blocks that the last one left: then their pages may as well stay. To
+# give them back takes long enough to be felt, most of all by the reply of the one call, which waits
+# for this thread to let go of the interpreter.
+_IDLE_BEFORE_SETTLING_S = 0.02
 # A check reads every block ever used. Between two calls of a busy box it would only delay both:
-# the reply of the one, which waits for this thread to let go of the interpreter, and the other.
+# the reply of the one and the other.
 _IDLE_BEFORE_CHECK_S = 0.25
 # Requests wait and nothing can run: only when the host is short of memory. Look again this often.
 _BLOCKED_WAIT_S = 0.02
@@ -127,17 +132,23 @@ class EngineLoop:
         self._inbox.put(lambda: self._abort(request_id))
 
     def call(self, function: Callable[[], None]) -> None:
-        """Run a function on the engine thread at the next step border."""
-        self._inbox.put(function)
+        """Run a function on the engine thread at the next step border, all memory settled."""
+
+        def act() -> None:
+            self._settle_pages()
+            function()
+
+        self._inbox.put(act)
 
     def run(self, function: Callable[[], T]) -> T:
-        """Run a function on the engine thread at the next step border, and wait for it."""
+        """Run a function as `call` does, and wait for it."""
         if not self._thread.is_alive():
             return function()
         answer: Future[T] = Future()
 
         def act() -> None:
             try:
+                self._settle_pages()
                 answer.set_result(function())
             except Exception as error:
                 answer.set_exception(error)
@@ -212,7 +223,12 @@ class EngineLoop:
             message()
 
     def _wait_for_message(self) -> Callable[[], None]:
-        """Block until there is something to do; the accounts are proven when that takes long."""
+        """Block until there is something to do; meanwhile, do what need not be done during calls.
+
+        Memory goes back, and when it takes longer the accounts are proven.
+        """
+        with contextlib.suppress(queue.Empty):
+            return self._inbox.get(timeout=_IDLE_BEFORE_SETTLING_S)
         self._settle_pages()
         try:
             return self._inbox.get(timeout=_IDLE_BEFORE_CHECK_S)
