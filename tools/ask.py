@@ -151,10 +151,10 @@ def _ask_one(console: Console, runner: LocalRunner, entry: RegisteredSkill) -> N
         console.print(f"[dim]tools: {names}[/]", highlight=False)
     while lines := _typed(console, entry.skill):
         values = input_of(entry.skill, lines)
-        if not entry.input_validator.is_valid(values):
-            error = next(entry.input_validator.iter_errors(values))
-            console.print(f"[red]the skill does not take this:[/] {error.json_path}", end=" ")
-            console.print(error.message[:200], markup=False)
+        if violations := entry.input_validator.violations(values, limit=1):
+            path, problem = violations[0]
+            console.print(f"[red]the skill does not take this:[/] {path}", end=" ")
+            console.print(problem[:200], markup=False)
             continue
         try:
             _show(console, runner, entry, values)

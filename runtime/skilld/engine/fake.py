@@ -140,8 +140,13 @@ class FakeEngine:
             )
         tokens[row.past_len : end] = row.token_ids
         for position in range(row.past_len, end):
-            seal = zlib.crc32(tokens[position : position + 1].tobytes(), seal)
+            seal = zlib.crc32(tokens[position].tobytes(), seal)
             seals[position] = seal
-            block_id = row.block_ids[position // self._block_tokens]
-            self._cache[block_id, :, position % self._block_tokens] = tokens[position], seal
-        return [int(token) for token in tokens[:end]]
+        for index in range(row.past_len // self._block_tokens, -(-end // self._block_tokens)):
+            first = index * self._block_tokens
+            written = slice(max(row.past_len, first), min(end, first + self._block_tokens))
+            inside = slice(written.start - first, written.stop - first)
+            self._cache[row.block_ids[index], 0, inside] = tokens[written]
+            self._cache[row.block_ids[index], 1, inside] = seals[written]
+        history: list[int] = tokens[:end].tolist()
+        return history

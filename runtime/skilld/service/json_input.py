@@ -16,7 +16,7 @@ def parse_input(text: str) -> dict[str, Any]:
         InvalidRequestError: reason INPUT_NOT_JSON, with line and column where there is one.
     """
     try:
-        value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
+        value = _DECODER.decode(text)
         if "\\ud" in text.lower():
             # An escape may stand for half a character, which no tokenizer or protocol takes.
             json.dumps(value, ensure_ascii=False).encode()
@@ -56,3 +56,6 @@ def _finite(text: str) -> float:
             reason="INPUT_NOT_JSON",
         )
     return number
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)

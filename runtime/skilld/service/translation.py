@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import itertools
 from typing import Any
 
 from skilld.core.errors import InvalidRequestError
@@ -23,10 +22,7 @@ def validate_input(entry: RegisteredSkill, values: dict[str, Any]) -> None:
     Raises:
         InvalidRequestError: it does not keep it; says where.
     """
-    violations = [
-        (error.json_path, error.message)
-        for error in itertools.islice(entry.input_validator.iter_errors(values), 8)
-    ]
+    violations = entry.input_validator.violations(values)
     if violations:
         path, message = violations[0]
         raise InvalidRequestError(

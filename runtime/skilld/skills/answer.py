@@ -91,13 +91,11 @@ def read_answer(
             return Answer(None, abstain_reason=UNRESOLVED if is_ours else MISSING_ARGUMENT)
         except SpanError:
             return Answer(None, abstain_reason=UNRESOLVED)
-    violation = next(entry.output_validator.iter_errors(output), None)
-    if violation is not None:
+    for path, problem in entry.output_validator.violations(output, limit=1):
         if marked is not None:  # bounds of what is pointed at are beyond a grammar
             return Answer(None, abstain_reason=UNRESOLVED)
         raise EngineError(
-            f"skill {skill.id!r}: the answer breaks its schema at {violation.json_path}: "
-            f"{violation.message}",
+            f"skill {skill.id!r}: the answer breaks its schema at {path}: {problem}",
             reason="OUTPUT_INVALID",
             skill=skill.id,
         )

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from jsonschema import Draft202012Validator
-
 from skilld.core.manifest import EngineManifest
 from skilld.skills.constraint import Constraint, ConstraintCompiler, ConstraintState
 from skilld.skills.decoding import Decoding
@@ -18,6 +16,7 @@ from skilld.skills.pointing.mark_tokens import MarkTokens
 from skilld.skills.pointing.marks import MARKS, kind_of
 from skilld.skills.prompt import Prompt, Segment, as_text
 from skilld.skills.schema_profile import check_input_schema, check_output_schema
+from skilld.skills.schema_validator import SchemaValidator
 from skilld.skills.skill import Skill
 from skilld.skills.tokenizer import Tokenizer
 
@@ -75,14 +74,14 @@ class RegisteredSkill:
         return self.lane or self.manifest.name
 
     @functools.cached_property
-    def input_validator(self) -> Draft202012Validator:
+    def input_validator(self) -> SchemaValidator:
         """Of the caller's input."""
         return check_input_schema(self.skill.input_schema)
 
     @functools.cached_property
-    def output_validator(self) -> Draft202012Validator:
+    def output_validator(self) -> SchemaValidator:
         """Of the model's answer, abstentions aside."""
-        return Draft202012Validator(check_output_schema(self.skill.public_output_schema))
+        return SchemaValidator(check_output_schema(self.skill.public_output_schema))
 
     @functools.cached_property
     def prompt(self) -> Prompt:

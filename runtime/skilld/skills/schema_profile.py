@@ -10,10 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from jsonschema import Draft202012Validator
-from jsonschema.exceptions import SchemaError
-
 from skilld.core.errors import InvalidRequestError
+from skilld.skills.schema_validator import SchemaValidator, check_is_schema
 
 _ANNOTATIONS = {"title", "description", "examples", "default", "$comment"}
 _SPAN_KEYWORDS = {"x-span", "x-phrase", "x-span-text", "x-tool-arguments"}
@@ -46,7 +44,7 @@ def check_output_schema(schema: Schema, *, has_spans: bool = False) -> dict[str,
         InvalidRequestError: reason UNSUPPORTED_SCHEMA; the message names the keyword and the
             JSON path of the first offence.
     """
-    _check_is_schema(schema)
+    check_is_schema(schema)
     count = 0
     for path, depth, node in _subschemas(schema, "$", 0):
         if depth > _MAX_DEPTH:
@@ -69,19 +67,19 @@ def check_output_schema(schema: Schema, *, has_spans: bool = False) -> dict[str,
     return closed
 
 
-def check_input_schema(schema: Schema) -> Draft202012Validator:
+def check_input_schema(schema: Schema) -> SchemaValidator:
     """Check that an input schema is one, and return its validator.
 
     Raises:
         InvalidRequestError: reason UNSUPPORTED_SCHEMA: not a JSON Schema, or not of an object.
     """
-    _check_is_schema(schema)
+    check_is_schema(schema)
     if schema.get("type") != "object":
         raise _refusal("$", "type", 'of an input must be "object"')
     for path, _, node in _subschemas(schema, "$", 0):
         if "$ref" in node and not str(node["$ref"]).startswith("#/"):
             raise _refusal(path, "$ref", "must point into the same schema")
-    return Draft202012Validator(dict(schema))
+    return SchemaValidator(schema)
 
 
 def public_schema(schema: Schema) -> dict[str, Json]:
@@ -100,15 +98,6 @@ def public_schema(schema: Schema) -> dict[str, Json]:
 
     public: dict[str, Json] = strip(schema, is_schema=True)
     return public
-
-
-def _check_is_schema(schema: Schema) -> None:
-    try:
-        Draft202012Validator.check_schema(dict(schema))
-    except SchemaError as error:
-        raise InvalidRequestError(
-            f"{error.json_path}: not a JSON Schema: {error.message}", reason="UNSUPPORTED_SCHEMA"
-        ) from error
 
 
 def _refusal(path: str, keyword: str, why: str) -> InvalidRequestError:

@@ -168,9 +168,8 @@ class ToolSet:
         for argument in tool.arguments:
             if argument.is_required and argument.name not in arguments:
                 raise MissingArgumentError(f"{tool.name!r}: {argument.name!r} is not given")
-        violation = next(tool.validator.iter_errors(arguments), None)
-        if violation is not None:
-            raise SpanError(f"{tool.name!r}: {violation.json_path}: {violation.message}")
+        for path, problem in tool.validator.violations(arguments, limit=1):
+            raise SpanError(f"{tool.name!r}: {path}: {problem}")
         return {"name": tool.name, "arguments": arguments}
 
     def point(

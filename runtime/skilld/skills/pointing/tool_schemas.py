@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
-from jsonschema import Draft202012Validator
-
 from skilld.core.errors import InvalidRequestError
 from skilld.skills.pointing.marks import MARKS, MARKS_PER_KIND, mark_at
 from skilld.skills.pointing.said_words import SaidWords
 from skilld.skills.pointing.units import Unit, unit_named
+from skilld.skills.schema_validator import SchemaValidator
 
 Json = Any  # a parsed JSON value
 
@@ -83,7 +82,7 @@ class Tool:
     mark: str
     summary: str
     arguments: tuple[Argument, ...]
-    validator: Draft202012Validator
+    validator: SchemaValidator
 
 
 class ToolReader:
@@ -145,7 +144,7 @@ class ToolReader:
         summary = _keywords(description, known=name_words(name), limit=_MAX_DESCRIPTION_WORDS)
         mark = mark_at(self._first_kind, self._num_tools)
         self._num_tools += 1
-        return Tool(name, mark, summary, arguments, Draft202012Validator(closed))
+        return Tool(name, mark, summary, arguments, SchemaValidator(closed, root=path))
 
     def _read_argument(self, name: str, schema: Json, path: str, *, is_required: bool) -> Argument:
         if not name or len(name) > 64:
