@@ -42,6 +42,17 @@ def test_given_back_blocks_leave_memory_and_read_as_zero() -> None:
     assert not arena.arrays["k"][:10].any()
 
 
+def test_all_of_it_goes_back_at_once_and_can_be_taken_again() -> None:
+    arena = arena_of(PAGE // 2, 100)
+    write(arena, list(range(10)))
+    arena.give_back_all()
+    assert arena.resident_bytes() == 0
+    write(arena, [0, 1])
+    arena.give_back([1])  # block 0 is on the same page
+    assert arena.resident_bytes() == PAGE
+    assert not arena.arrays["k"][2:].any()
+
+
 def test_two_arenas_side_by_side_count_their_own_pages_only() -> None:
     first, second = arena_of(PAGE, 64), arena_of(PAGE, 64)
     write(first, [0, 1, 2])

@@ -263,9 +263,9 @@ class Box:
             raise ArtefactError(error.message, path=path, reason="BAD_ENGINE") from error
         except OSError as error:  # address space for a budget no machine has
             raise _does_not_fit(path, f"its cache cannot be mapped: {error.strerror}") from error
-        kv_arena.give_back(range(limits.geometry.num_blocks))
-        if state_arena is not None:
-            state_arena.give_back(range(limits.geometry.num_state_blocks))
+        for arena in (kv_arena, state_arena):
+            if arena is not None:
+                arena.give_back_all()
         skills = compile_engine(path, manifest, lane=lane)
         self.service.offering.catalog.check_free(
             skills, path, but_of=None if lane is None else manifest.name

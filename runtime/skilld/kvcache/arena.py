@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,11 +74,12 @@ class Arena:
             ).reshape(num_blocks, *tensor.block_shape)
             for tensor, (start, _) in zip(tensors, self._spans, strict=True)
         }
-        self._in_use = np.zeros(num_blocks, dtype=np.bool_)
+        self._in_use = bytearray(num_blocks)  # 1 or 0 for each block
 
     def mark_taken(self, block_ids: Iterable[int]) -> None:
         """Say that these blocks will be written; their pages must survive `give_back`."""
-        self._in_use[list(block_ids)] = True
+        for block_id in block_ids:
+            self._in_use[block_id] = 1
 
     def copy_block(self, source: int, target: int) -> None:
         """Copy one block of every tensor; the target was taken."""
@@ -87,13 +88,17 @@ class Arena:
 
     def give_back(self, block_ids: Iterable[int]) -> None:
         """Return the pages of these blocks that no block in use shares."""
-        ids = np.sort(np.fromiter(block_ids, dtype=np.intp))
-        if not ids.size:
-            return
-        self._in_use[ids] = False
+        ids = sorted(block_ids)
+        for block_id in ids:
+            self._in_use[block_id] = 0
         for first, last in _runs(ids):
             for offset, block_bytes in self._spans:
                 self._drop_pages(offset, block_bytes, first, last)
+
+    def give_back_all(self) -> None:
+        """Return every page; no block is in use."""
+        self._in_use = bytearray(self.num_blocks)
+        self._memory.madvise(mmap.MADV_DONTNEED)
 
     def resident_bytes(self) -> int:
         """Bytes of this arena that are physical memory now, from /proc/self/pagemap.
@@ -130,9 +135,10 @@ def _round_up(num_bytes: int) -> int:
     return -(-num_bytes // _PAGE_BYTES) * _PAGE_BYTES
 
 
-def _runs(ids: NDArray[np.intp]) -> Iterable[tuple[int, int]]:
-    """Consecutive ids of a sorted array, not empty, as (first, last) pairs."""
-    ends = np.flatnonzero(np.diff(ids) != 1)  # in numpy: at the start it is all blocks of an engine
-    firsts = ids[np.concatenate(([0], ends + 1))]
-    lasts = ids[np.concatenate((ends, [len(ids) - 1]))]
-    return zip(firsts.tolist(), lasts.tolist(), strict=True)
+def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Consecutive ids of a sorted sequence as (first, last) pairs."""
+    begin = 0
+    for end in range(1, len(ids) + 1):
+        if end == len(ids) or ids[end] != ids[end - 1] + 1:
+            yield ids[begin], ids[end - 1]
+            begin = end

@@ -5,7 +5,8 @@ from __future__ import annotations
 from skilld.core.errors import UnavailableError
 from skilld.service import BoxStatus, EngineStatus, RefusedEngine
 from skilld.skills import RegisteredSkill
-from skilld.transports.wire import CLASS_VALUES, duration_of, json_text
+from skilld.transports.text import json_text
+from skilld.transports.wire import CLASS_VALUES, duration_of
 from skilld.v1 import admin_service_pb2 as admin
 from skilld.v1 import skill_service_pb2 as v1
 

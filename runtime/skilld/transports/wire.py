@@ -8,7 +8,6 @@ text that a caller can make long is clipped here.
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from collections.abc import Mapping
@@ -33,7 +32,7 @@ from skilld.core.errors import (
 from skilld.core.request import FinishReason, RequestClass
 from skilld.service import Call, Outcome, parse_input
 from skilld.skills import RegisteredSkill
-from skilld.transports.text import clip
+from skilld.transports.text import clip, json_text
 from skilld.v1 import skill_service_pb2 as v1
 
 DOMAIN = "skilld"
@@ -221,11 +220,6 @@ def _fill_value(value: struct_pb2.Value, content: Json) -> None:
                 _fill_value(value.struct_value.fields[name], item)
         case _:
             raise AssertionError(f"not a JSON value: {type(content).__name__}")
-
-
-def json_text(value: Json) -> str:
-    """JSON without spaces."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 # --- errors --------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ stream before its end.
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ from skilld.mqtt.message import Message
 from skilld.service import Outcome
 from skilld.skills import RegisteredSkill
 from skilld.transports.mqtt.envelope import ReplyAddress
-from skilld.transports.text import clip
+from skilld.transports.text import clip, json_text
 
 Json = Any  # a JSON value
 
@@ -116,9 +115,9 @@ def reply(address: ReplyAddress, body: Body, *, seq: int = 0, is_final: bool = T
     if address.is_envelope:
         begin = f'{{"seq":{seq},"final":{ends},'
         if address.correlation is not None:
-            begin += f'"correlation":{_text(address.correlation.decode())},'
+            begin += f'"correlation":{json_text(address.correlation.decode())},'
         if address.traceparent is not None:
-            begin += f'"traceparent":{_text(address.traceparent)},'
+            begin += f'"traceparent":{json_text(address.traceparent)},'
         return Message(address.topic, begin.encode() + body.payload[1:])
     user = [*body.user, ("seq", str(seq)), ("final", ends)]
     if address.traceparent is not None:
@@ -134,8 +133,4 @@ def reply(address: ReplyAddress, body: Body, *, seq: int = 0, is_final: bool = T
 
 def _body(content: dict[str, Json], user: list[tuple[str, str]]) -> Body:
     first = [("request_id", content["request_id"]), ("status", content["status"])]
-    return Body(_text(content).encode(), (*first, *user))
-
-
-def _text(value: Json) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return Body(json_text(content).encode(), (*first, *user))
