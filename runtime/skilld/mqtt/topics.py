@@ -23,6 +23,7 @@ A name is one topic level and none of `/`, `+`, `#`, so nobody reaches another's
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -31,6 +32,7 @@ from skilld.core.errors import InvalidRequestError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:@-]{0,63}")
 _MAX_TOPIC_BYTES = 512
+_MAX_KNOWN_TOPICS = 1024
 
 NAME_RULE = "letters, digits and . _ : @ -, at most 64, beginning with a letter or digit"
 
@@ -124,39 +126,55 @@ class Topics:
         Raises:
             TopicError: it is not below `{p}/client/{client}/resp`.
         """
-        levels = self._below_prefix(topic)
-        match levels:
-            case ["client", client, "resp", *rest] if is_name(client) and _is_plain(rest):
-                return client
-        raise TopicError(
-            f"replies go to {self.prefix}/client/<your name>/resp or below, not to "
-            f"{topic[:_MAX_TOPIC_BYTES]!r}",
-            reason="BAD_REPLY_TOPIC",
-        )
+        client = None
+        if len(topic) <= _MAX_TOPIC_BYTES:
+            client = _read_reply(self.prefix, topic)
+        if client is None:
+            raise TopicError(
+                f"replies go to {self.prefix}/client/<your name>/resp or below, not to "
+                f"{topic[:_MAX_TOPIC_BYTES]!r}",
+                reason="BAD_REPLY_TOPIC",
+            )
+        return client
 
     def read(self, topic: str) -> Destination | None:
         """What an incoming topic means; None when it is none of ours."""
-        match self._below_prefix(topic):
-            case ["box", self.box, "skill", skill, "req", *client] if _is_caller(client):
-                destination = Destination("request", skill, _first(client))
-            case ["pool", skill, "req", *client] if _is_caller(client):
-                destination = Destination("request", skill, _first(client))
-            case ["box", self.box, "cancel", *client] if _is_caller(client):
-                return Destination("cancel", client=_first(client))
-            case ["pool", skill, "cancel", *client] if _is_caller(client):
-                destination = Destination("cancel", skill, _first(client))
-            case ["box", self.box, "skill", skill, "meta"]:
-                destination = Destination("meta", skill)
-            case ["box", self.box, "status"]:
-                return Destination("status")
-            case _:
-                return None
-        return destination if is_name(skill) else None
+        return _read(self.prefix, self.box, topic) if len(topic) <= _MAX_TOPIC_BYTES else None
 
-    def _below_prefix(self, topic: str) -> list[str]:
-        begin = f"{self.prefix}/"
-        is_ours = topic.startswith(begin) and len(topic.encode()) <= _MAX_TOPIC_BYTES
-        return topic[len(begin) :].split("/") if is_ours else []
+
+# A robot uses two topics for all its calls.
+@functools.lru_cache(maxsize=_MAX_KNOWN_TOPICS)
+def _read(prefix: str, own: str, topic: str) -> Destination | None:
+    match _below(prefix, topic):
+        case ["box", box, "skill", skill, "req", *client] if box == own and _is_caller(client):
+            destination = Destination("request", skill, _first(client))
+        case ["pool", skill, "req", *client] if _is_caller(client):
+            destination = Destination("request", skill, _first(client))
+        case ["box", box, "cancel", *client] if box == own and _is_caller(client):
+            return Destination("cancel", client=_first(client))
+        case ["pool", skill, "cancel", *client] if _is_caller(client):
+            destination = Destination("cancel", skill, _first(client))
+        case ["box", box, "skill", skill, "meta"] if box == own:
+            destination = Destination("meta", skill)
+        case ["box", box, "status"] if box == own:
+            return Destination("status")
+        case _:
+            return None
+    return destination if is_name(skill) else None
+
+
+@functools.lru_cache(maxsize=_MAX_KNOWN_TOPICS)
+def _read_reply(prefix: str, topic: str) -> str | None:
+    match _below(prefix, topic):
+        case ["client", client, "resp", *rest] if is_name(client) and _is_plain(rest):
+            return client
+    return None
+
+
+def _below(prefix: str, topic: str) -> list[str]:
+    begin = f"{prefix}/"
+    is_ours = topic.startswith(begin) and len(topic.encode()) <= _MAX_TOPIC_BYTES
+    return topic[len(begin) :].split("/") if is_ours else []
 
 
 @dataclass(frozen=True, slots=True)

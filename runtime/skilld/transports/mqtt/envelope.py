@@ -58,6 +58,10 @@ class _Fields(BaseModel):
     traceparent: str | None = None
 
 
+_FIELD_NAMES = frozenset(_Fields.model_fields)
+_NO_WISHES = _Fields()
+
+
 class _Envelope(_Fields):
     input: dict[str, Json]
     reply_to: str | None = None
@@ -184,7 +188,7 @@ def read_request(
             fields = _validated(_Envelope, raw)
         else:
             _check_repeats(message.user)
-            fields = _validated(_Fields, raw)
+            fields = _validated(_Fields, raw) if raw else _NO_WISHES
         _check(message, fields)
         given = fields.input if isinstance(fields, _Envelope) else message.payload
         digest = _digest(destination.skill, fields, given)
@@ -228,7 +232,7 @@ def read_cancel(message: Message, destination: Destination, topics: Topics) -> t
 
 
 def _raw_fields(message: Message) -> dict[str, Json]:
-    return {key: value for key, value in message.user if key in _Fields.model_fields}
+    return {key: value for key, value in message.user if key in _FIELD_NAMES}
 
 
 def _size_problem(message: Message, max_payload_bytes: int) -> InvalidRequestError | None:
@@ -273,7 +277,7 @@ def _sender(
 
 
 def _check_repeats(user: Sequence[tuple[str, str]]) -> None:
-    keys = [key for key, _ in user if key in _Fields.model_fields]
+    keys = [key for key, _ in user if key in _FIELD_NAMES]
     for key in keys:
         if keys.count(key) > 1:
             raise _field_error(key, "is given twice")
