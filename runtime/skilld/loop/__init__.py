@@ -15,9 +15,11 @@ The life of a request:
 6.  `update` appends them; the next step feeds them all in one row and verifies the guesses. Back
     to 4. Batch work may lose its blocks meanwhile; it then goes back to 3 with its tokens.
 7.  The chooser says the answer is complete, or the deadline passes, or an abort came: the
-    scheduler ends the request, its blocks and pages are free before the next step is planned.
-8.  Thread border 2: events leave through `deliver`, those of one step in one call. The service
-    turns tokens into text, validates the answer and replies.
+    scheduler ends the request, its blocks are free before the next step is planned, their pages
+    when no call follows at once or others need them.
+8.  Thread border 2: events leave through `deliver`, those of one step in one call, before the step
+    is booked: the event loop wakes up meanwhile. The service turns tokens into text, validates the
+    answer and replies.
 
 Everything but `submit`, `abort`, `call` and `run` runs on the engine thread.
 """

@@ -18,7 +18,8 @@ from skilld.core.errors import CancelledError, EngineError, SkilldError, Unavail
 from skilld.core.request import FinishReason, Request
 from skilld.engine.base import Engine
 from skilld.kvcache import Arena
-from skilld.loop.events import Accepted, Deliver, Ended, Event, TokenChooser, Tokens
+from skilld.loop.events import Deliver, TokenChooser
+from skilld.loop.outbox import Outbox, Running
 from skilld.scheduler import CostModel, EngineLimits, Scheduler
 from skilld.telemetry import EngineCounters
 
@@ -35,16 +36,6 @@ _IDLE_BEFORE_SETTLING_S = 0.02
 _IDLE_BEFORE_CHECK_S = 0.25
 # Requests wait and nothing can run: only when the host is short of memory. Look again this often.
 _BLOCKED_WAIT_S = 0.02
-
-
-@dataclass(slots=True)
-class _Running:
-    request: Request
-    chooser: TokenChooser
-    streams: bool
-    first_step_s: float = 0.0
-    first_token_s: float = 0.0
-    num_steps: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,11 +56,10 @@ class EngineLoop:
 
     def __init__(self, scheduler: Scheduler, deliver: Deliver) -> None:
         self._scheduler = scheduler
-        self._deliver = deliver
+        self._outbox = Outbox(deliver)
         self._inbox: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
         self._residents: dict[str, _Resident] = {}
-        self._running: dict[str, _Running] = {}
-        self._events: list[Event] = []
+        self._running: dict[str, Running] = {}
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="skilld-engine", daemon=True)
 
@@ -125,7 +115,7 @@ class EngineLoop:
             chooser: used on the engine thread only from now on.
             streams: whether events before `Ended` are wanted.
         """
-        self._inbox.put(lambda: self._add(_Running(request, chooser, streams)))
+        self._inbox.put(lambda: self._add(Running(request, chooser, streams)))
 
     def abort(self, request_id: str) -> None:
         """End a request at the next step border; unknown or ended ids are ignored."""
@@ -198,10 +188,10 @@ class EngineLoop:
                 start_s = time.monotonic()
                 batch = self._plan(start_s)
                 self._settle_pages()
-                self._flush()  # who was accepted or came too late need not wait for the step
+                self._outbox.flush()  # who was accepted or came too late need not wait for the step
                 if batch is not None:
                     self._step(batch, start_s)
-                    self._flush()
+                    self._outbox.flush()
                 elif self._scheduler.has_work:
                     self._wait_blocked()
         except BaseException:
@@ -297,6 +287,12 @@ class EngineLoop:
                 drafts[row.request_id] = draft
             line += row.num_logits
         now_s = time.monotonic()
+        ended: list[Request] = []
+        for request_id, tokens in new_tokens.items():
+            entry = self._running[request_id]
+            if self._hand_out(entry, tokens, failed.get(request_id)):
+                ended.append(entry.request)
+        self._outbox.flush()  # the event loop wakes up while the rest is done
         self._scheduler.update(
             batch,
             step_ms=(now_s - start_s) * 1000.0,
@@ -310,18 +306,20 @@ class EngineLoop:
             step_ms=output.step_ms,
             now_s=now_s,
         )
-        for request_id, tokens in new_tokens.items():
-            entry = self._running[request_id]
-            if request_id in failed:
-                self._scheduler.finish(entry.request)
-                self._end(entry, FinishReason.ERROR, failed[request_id])
-                continue
-            entry.first_token_s = entry.first_token_s or now_s
-            if entry.streams and tokens:
-                self._events.append(Tokens(request_id, tokens))
-            if entry.chooser.finish_reason is not None:
-                self._scheduler.finish(entry.request)
-                self._end(entry, entry.chooser.finish_reason, None)
+        for request in ended:
+            self._scheduler.finish(request)
+
+    def _hand_out(self, entry: Running, tokens: Sequence[int], error: SkilldError | None) -> bool:
+        """Report what a step chose for a request; returns whether that is its end."""
+        if error is not None:
+            self._end(entry, FinishReason.ERROR, error)
+            return True
+        entry.first_token_s = entry.first_token_s or time.monotonic()
+        self._outbox.tokens(entry, tokens)
+        if entry.chooser.finish_reason is None:
+            return False
+        self._end(entry, entry.chooser.finish_reason, None, tokens)
+        return True
 
     def _fail_step(self, batch: Batch, error: Exception) -> None:
         _log.error("step failed", exc_info=error, extra={"engine": batch.engine})
@@ -335,7 +333,7 @@ class EngineLoop:
             if entry := self._running.get(row.request_id):
                 self._end(entry, FinishReason.ERROR, failure)
 
-    def _add(self, entry: _Running) -> None:
+    def _add(self, entry: Running) -> None:
         request = entry.request
         self._running[request.request_id] = entry
         try:
@@ -344,9 +342,8 @@ class EngineLoop:
             forced = entry.chooser.start()
             if entry.chooser.finish_reason is not None:  # the schema admits one answer only
                 request.tokens += forced
-                if entry.streams:
-                    self._events.append(Accepted(request.request_id, 0))
-                    self._events.append(Tokens(request.request_id, forced))
+                self._outbox.accepted(entry, 0)
+                self._outbox.tokens(entry, forced)
                 self._end(entry, entry.chooser.finish_reason, None)
                 return
             position = self._scheduler.add(request)
@@ -356,56 +353,40 @@ class EngineLoop:
         request.tokens += forced
         room = request.max_total_tokens - len(request.tokens)
         request.draft = entry.chooser.draft[:room]
-        if entry.streams:
-            self._events.append(Accepted(request.request_id, position))
-            if forced:
-                self._events.append(Tokens(request.request_id, forced))
+        self._outbox.accepted(entry, position)
+        self._outbox.tokens(entry, forced)
 
     def _abort(self, request_id: str) -> None:
         entry = self._running.get(request_id)
         if entry is not None and self._scheduler.abort(entry.request):
             self._end(entry, FinishReason.ABORT, CancelledError("the caller cancelled the call"))
 
-    def _end(self, entry: _Running, reason: FinishReason, error: SkilldError | None) -> None:
-        """Report the end of a request that the scheduler holds no longer."""
+    def _end(
+        self,
+        entry: Running,
+        reason: FinishReason,
+        error: SkilldError | None,
+        last_tokens: Sequence[int] = (),
+    ) -> None:
+        """A request ended; its last tokens are those that the scheduler has not booked yet."""
         request = entry.request
         del self._running[request.request_id]
-        now_s = time.monotonic()
-        ended = Ended(
-            request_id=request.request_id,
-            reason=reason,
-            token_ids=request.tokens[len(request.prompt) :],
-            error=error,
-            queue_ms=_since_ms(request.arrival_s, entry.first_step_s or now_s),
-            first_token_ms=_since_ms(request.arrival_s, entry.first_token_s),
-            total_ms=_since_ms(request.arrival_s, now_s),
-            num_steps=entry.num_steps,
-            kv_bytes=request.kv_bytes,
+        resident = self._residents.get(request.engine)
+        self._outbox.ended(
+            entry,
+            reason,
+            error,
+            last_tokens=last_tokens,
+            kv_bytes=self._scheduler.held_bytes(request),
+            counters=None if resident is None else resident.counters,
         )
-        if resident := self._residents.get(request.engine):
-            resident.counters.book_end(
-                reason,
-                queue_ms=ended.queue_ms,
-                first_token_ms=ended.first_token_ms,
-                total_ms=ended.total_ms,
-            )
-        self._events.append(ended)
-
-    def _flush(self) -> None:
-        if self._events:
-            events, self._events = self._events, []
-            self._deliver(events)
 
     def _begin_stop(self) -> None:
         self._stopping = True
         for request_id in list(self._running):
             self._abort(request_id)
-        self._flush()
+        self._outbox.flush()
 
 
 def _unloaded(engine: str) -> UnavailableError:
     return UnavailableError(f"engine {engine!r} was unloaded", reason="ENGINE_UNLOADED")
-
-
-def _since_ms(start_s: float, end_s: float) -> float:
-    return max(0.0, end_s - start_s) * 1000.0

@@ -83,11 +83,7 @@ class Admission:
 
     def free(self, lane: Lane, run: Running) -> None:
         """Take back what a request held."""
-        geometry = lane.limits.geometry
-        run.request.kv_bytes = (
-            len(run.holding.block_ids) * geometry.block_bytes
-            + len(run.holding.state_block_ids) * geometry.state_block_bytes
-        )
+        run.request.kv_bytes = lane.held_bytes(run)
         lane.cache.release(run.holding)
         if self._ledger.limit_bytes < self._ledger.budget_bytes:
             self._memory.shrink_to_limit()  # what stayed cached may be too much

@@ -111,6 +111,14 @@ class Lane:
         """Admitted requests that count as this class."""
         return sum(run.request_class is request_class for run in self.running.values())
 
+    def held_bytes(self, run: Running) -> int:
+        """Cache bytes of a request."""
+        geometry = self.limits.geometry
+        return (
+            len(run.holding.block_ids) * geometry.block_bytes
+            + len(run.holding.state_block_ids) * geometry.state_block_bytes
+        )
+
     def has_seat(self, request_class: RequestClass) -> bool:
         """Whether one more request may run; batch work makes way for all other."""
         if len(self.running) < self.limits.max_num_seqs:

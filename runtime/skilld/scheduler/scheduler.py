@@ -290,6 +290,12 @@ class Scheduler:
         everyone = [*(run.request for run in lane.running.values()), *lane.queue]
         return [request for request in everyone if not request.pins]
 
+    def held_bytes(self, request: Request) -> int:
+        """Cache bytes that a request holds, or held when it ended."""
+        lane = self._lanes.get(request.engine)
+        run = None if lane is None else lane.running.get(request.request_id)
+        return request.kv_bytes if lane is None or run is None else lane.held_bytes(run)
+
     def cost(self, engine: str) -> CostModel:
         """What steps of the engine cost."""
         return self._lanes[engine].cost
