@@ -129,7 +129,7 @@ def _value(
         return _choice(text, schema["enum"])
     match schema.get("type"):
         case "boolean":
-            stem = min(words, key=len, default="")[:6]
+            stem = min(sorted(words), key=len, default="")[:6]
             if stem and stem in text.lower():
                 return not re.search(
                     rf"(?:no|not|don't|without)\b[^,.]{{0,20}}{stem}", text.lower()

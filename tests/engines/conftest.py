@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from functools import cache, cached_property
 from pathlib import Path
 from random import Random
@@ -67,6 +70,42 @@ def drawn_from(generator: Generator, rng: Random, count: int, wanted: str) -> li
         generator.sample(rng, family=rng.choices(families, weights)[0], draw=DRAWS[wanted])
         for _ in range(count)
     ]
+
+
+_PRINT_A_DIGEST = """
+import hashlib, sys
+from pathlib import Path
+from random import Random
+from skilld.training.example import Draw, load_generator
+folder, prefix, per_family = sys.argv[1:]
+generator, digest = load_generator(Path(folder)), hashlib.sha256()
+for draw in (Draw(), Draw(held_values=True, is_noisy=True)):
+    for family in generator.families:
+        for number in range(int(per_family) if family.startswith(prefix) else 0):
+            example = generator.sample(Random(f"{family} {number}"), family=family, draw=draw)
+            digest.update(repr(example).encode())
+print(digest.hexdigest())
+"""
+
+
+def digests_in_processes(engine: Specialist, *, per_family: int, prefix: str = "") -> set[str]:
+    """What the same seeds draw in processes that order sets of strings differently, as digests.
+
+    Args:
+        engine: a specialist.
+        per_family: examples of each family and draw.
+        prefix: of the families; all without.
+    """
+    return {
+        subprocess.run(
+            [sys.executable, "-c", _PRINT_A_DIGEST, str(engine.folder), prefix, str(per_family)],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for seed in ("0", "1")
+    }
 
 
 @cache

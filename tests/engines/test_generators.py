@@ -9,7 +9,14 @@ from typing import Any
 
 import jsonschema
 import pytest
-from tests.engines.conftest import DRAWS, ENGINES, Specialist, drawn_from, specialist
+from tests.engines.conftest import (
+    DRAWS,
+    ENGINES,
+    Specialist,
+    digests_in_processes,
+    drawn_from,
+    specialist,
+)
 
 from skilld.training.example import Example, canonical_json, load_generator, read_examples
 from skilld.training.leaks import HeldValues, compared
@@ -81,6 +88,10 @@ def test_a_seed_is_a_data_set(engine: Specialist) -> None:
     for wanted in ("usual", "noisy"):
         assert drawn_from(other, Random(11), 50, wanted) == engine.draw(50, wanted)
     assert drawn_from(other, Random(12), 20, "usual") != engine.draw(20)
+
+
+def test_a_seed_is_the_same_data_set_in_every_process(engine: Specialist) -> None:
+    assert len(digests_in_processes(engine, per_family=2)) == 1
 
 
 def test_the_version_is_a_number(engine: Specialist) -> None:

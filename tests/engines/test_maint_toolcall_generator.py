@@ -9,7 +9,7 @@ from random import Random
 from typing import Any
 
 import jsonschema
-from tests.engines.conftest import specialist
+from tests.engines.conftest import digests_in_processes, specialist
 
 from skilld.training.example import Draw, Example
 from skilld.training.leaks import HeldValues
@@ -122,3 +122,9 @@ def test_noise_is_heavier_when_it_is_asked_for() -> None:
         return sum(text.count(word) for word in words)
 
     assert typing(ENGINE.draw(600, "noisy")) < 0.9 * typing(ENGINE.draw(600))
+
+
+def test_what_tools_nearly_do_is_the_same_in_every_process() -> None:
+    """One of its templates says two values, so what is drawn first matters."""
+    digests = digests_in_processes(ENGINE, per_family=60, prefix="near-")
+    assert len(digests) == 1

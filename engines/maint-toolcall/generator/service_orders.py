@@ -66,7 +66,7 @@ class ServiceOrders:
         if not templates:
             return None
         template = _cut(rng, rng.choice(templates))
-        said = {p: self._value(rng, request, service, p)[1] for p in params_of(template)}
+        said = {p: self._value(rng, request, service, p)[1] for p in sorted(params_of(template))}
         text = self._lexicon.grammars[request.lang].expand(template, rng, bound=said)
         return text, self._filled(rng, service, [], {}, style, may_mix=False)
 
