@@ -1,8 +1,8 @@
 """`SchemaValidator`: whether a JSON value keeps a schema, and where it does not.
 
 Every call is checked twice, input and answer, on the event loop, so it is jsonschema-rs that
-checks: a hundredth of the time of a validator in Python, and a pattern that would backtrack for
-hours gives up. It never fetches a schema from anywhere.
+checks: in a small part of the time of a validator in Python (figures in DECISIONS 40), and a
+pattern that would backtrack for hours gives up. It never fetches a schema from anywhere.
 """
 
 from __future__ import annotations
@@ -36,7 +36,6 @@ class SchemaValidator:
     """
 
     def __init__(self, schema: Mapping[str, Json], *, root: str = "$") -> None:
-        check_is_schema(schema, root=root)
         try:
             self._validator = Draft202012Validator(dict(schema), offline=True)
         except ValidationError as error:
@@ -62,12 +61,8 @@ class SchemaValidator:
             return [("$", str(error))]
 
 
-def check_is_schema(schema: Mapping[str, Json], *, root: str = "$") -> None:
-    """Hold a schema against the schema of schemas.
-
-    Args:
-        schema: what should be one.
-        root: where it stands.
+def check_is_schema(schema: Mapping[str, Json]) -> None:
+    """Hold a schema against the schema of schemas, and nothing else: references may lead anywhere.
 
     Raises:
         InvalidRequestError: reason UNSUPPORTED_SCHEMA; it is none.
@@ -75,9 +70,9 @@ def check_is_schema(schema: Mapping[str, Json], *, root: str = "$") -> None:
     try:
         violation = next(_META_SCHEMA.iter_errors(dict(schema)), None)
     except ValueError as error:
-        raise _not_a_schema(root, str(error)) from error
+        raise _not_a_schema("$", str(error)) from error
     if violation is not None:
-        raise _not_a_schema(_path_of(violation, root), violation.message)
+        raise _not_a_schema(_path_of(violation), violation.message)
 
 
 def _path_of(error: ValidationError, root: str = "$") -> str:
